@@ -1,0 +1,65 @@
+"""What every engine does: given inputs and draw numbers, return draws of the network's predictive parameters."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from bprune.arrays import AnyArray, FloatArray
+
+__all__ = ["Draws", "Engine", "Sampling"]
+
+
+class Sampling(str, enum.Enum):
+    """How the weights of one draw are shared between examples."""
+
+    GRAPH = "graph"
+    """As the training script built it: each layer samples the way its TFP class does."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Some draws for a block of examples.
+
+    Attributes:
+        values: Classification: probabilities `[draw, example, class]`, sum to 1 on the last axis. Regression:
+            predictive means `[draw, example, output]`. float32.
+        scale: Regression: predictive standard deviations of the shape of `values`, or None when the network does
+            not predict its noise. Classification: None.
+    """
+
+    values: FloatArray
+    scale: FloatArray | None = None
+
+
+class Engine(Protocol):
+    """A network that is ready to draw. Making one is the expensive step; drawing is repeated.
+
+    Attributes:
+        name: The engine's name on the command line.
+        sampling: How weights are shared between the examples of a draw.
+    """
+
+    name: str
+    sampling: Sampling
+
+    def draw(self, inputs: AnyArray, draws: range) -> Draws:
+        """Run some draws on some inputs.
+
+        Args:
+            inputs: `[example, ...]`, of the shape and dtype of the case's input.
+            draws: The numbers of the draws to run.
+
+        Returns:
+            The draws, in the order of `draws`.
+
+        Raises:
+            EngineError: If the network cannot be run.
+            SelfCheckError: If a value is not finite.
+        """
+        ...
+
+    def example_bytes(self) -> int:
+        """An upper estimate of the memory that one example needs while a draw runs."""
+        ...
