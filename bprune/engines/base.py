@@ -39,10 +39,12 @@ class Engine(Protocol):
     Attributes:
         name: The engine's name on the command line.
         sampling: How weights are shared between the examples of a draw.
+        output_size: The length of the last axis of `Draws.values`.
     """
 
     name: str
     sampling: Sampling
+    output_size: int
 
     def draw(self, inputs: AnyArray, draws: range) -> Draws:
         """Run some draws on some inputs.

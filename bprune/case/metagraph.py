@@ -1,0 +1,47 @@
+"""Reading a `.meta` file as data. Nothing in it is run, imported or restored here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bprune.case.safety import check_harmless
+from bprune.errors import DamagedFileError
+
+__all__ = ["read_meta_graph"]
+
+_LIMIT_BYTES = (2 << 30) - 1
+
+
+def read_meta_graph(path: Path, *, trust_graph: bool = False) -> Any:
+    """Parse a MetaGraphDef.
+
+    Args:
+        path: The `.meta` file.
+        trust_graph: Whether harmful operations in it are tolerated.
+
+    Returns:
+        The MetaGraphDef message.
+
+    Raises:
+        DamagedFileError: If the file is not a MetaGraphDef with a graph in it.
+        RefusedGraphError: If it holds a harmful operation and is not trusted.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    size = path.stat().st_size
+    if size > _LIMIT_BYTES:
+        raise DamagedFileError(f"{path} has {size} bytes; a MetaGraph has less than 2 GiB")
+    meta_graph = meta_graph_pb2.MetaGraphDef()
+    try:
+        meta_graph.ParseFromString(path.read_bytes())
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise DamagedFileError(
+            f"{path} is not a MetaGraph, or is truncated or altered: {error}", hint="Copy the file again from its source."
+        ) from error
+    if not meta_graph.graph_def.node:
+        raise DamagedFileError(f"{path} holds no graph", hint="Copy the file again from its source.")
+    if not trust_graph:
+        check_harmless(meta_graph.graph_def)
+    return meta_graph

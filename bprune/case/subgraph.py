@@ -1,0 +1,252 @@
+"""The inference sub-graph: what lies between a network's input and its outputs, cut at the variables.
+
+The saver, the optimizer, summaries and initialisers of a MetaGraph are left behind here. What is kept is checked against
+the allow-list before anything else looks at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bprune.case.nodes import Nodes, check_constant, is_control, node_of, tensor_name
+from bprune.case.safety import called_functions, check_runnable
+from bprune.errors import DamagedFileError, InputError, UnsupportedError
+
+__all__ = ["RESOURCE_VARIABLE", "VARIABLES", "GraphVariable", "InferenceGraph", "extract", "static_shape"]
+
+RESOURCE_VARIABLE = "VarHandleOp"
+VARIABLES = frozenset({RESOURCE_VARIABLE, "Variable", "VariableV2"})
+_INPUT = "bprune_input"
+_FRAMED = frozenset({"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "RefMerge", "RefSwitch", "Switch"})
+
+
+@dataclass(frozen=True)
+class GraphVariable:
+    """A variable that the inference sub-graph reads.
+
+    Attributes:
+        name: The node's name, which is its key in the checkpoint.
+        shape: Its shape.
+        dtype: Its dtype, a NumPy name.
+        is_resource: Whether the node yields a resource handle (TF2 style), not the value.
+    """
+
+    name: str
+    shape: tuple[int, ...] | None
+    dtype: str
+    is_resource: bool
+
+
+@dataclass(frozen=True)
+class InferenceGraph:
+    """A network, from its input to its outputs.
+
+    Attributes:
+        graph_def: The nodes and the functions that they call. Variables are absent: references to them dangle
+            until an engine binds them. Do not modify.
+        nodes: An index over the nodes, the variables' nodes included.
+        input: The input tensor's name.
+        input_shape: Its shape, the example axis first, None where any size is allowed; None when the rank is unknown.
+        input_dtype: Its dtype, a NumPy name.
+        outputs: Names of the output tensors.
+        variables: The variables that are read, in graph order.
+    """
+
+    graph_def: Any
+    nodes: Nodes
+    input: str
+    input_shape: tuple[int | None, ...] | None
+    input_dtype: str
+    outputs: tuple[str, ...]
+    variables: tuple[GraphVariable, ...]
+
+
+def extract(
+    meta_graph: Any,
+    nodes: Nodes,
+    *,
+    input: str,  # noqa: A002
+    outputs: Sequence[str],
+    feeds: Mapping[str, float] | None = None,
+    open_inputs: Sequence[str] = (),
+    trust_graph: bool = False,
+) -> InferenceGraph:
+    """Take the inference sub-graph out of a MetaGraph.
+
+    Args:
+        meta_graph: The MetaGraphDef.
+        nodes: The index over its nodes.
+        input: The input tensor.
+        outputs: The output tensors.
+        feeds: Values for further placeholders (such as `keep_prob`), by operation name.
+        open_inputs: Names of placeholders that may stay without a value, such as the label.
+        trust_graph: Whether operations that are not on the allow-list are let through.
+
+    Returns:
+        The sub-graph, checked.
+
+    Raises:
+        InputError: If the output does not depend on the input, or on a placeholder that has no value.
+        RefusedGraphError: If an operation is not allowed.
+        UnsupportedError: If a variable is partitioned.
+    """
+    start = node_of(input)
+    framed = any(node.op in _FRAMED for node in (nodes[name] for name in nodes.ancestors(map(node_of, outputs))))
+    ends = [node_of(output) for output in outputs]
+    reached = nodes.ancestors(ends, stop=[start], control=framed)
+    if start not in reached:
+        raise InputError(
+            f"the output {outputs[0]!r} does not depend on the input {input!r}",
+            hint="Name the right operations with --input-op and --output-op.",
+        )
+    feeds = dict(feeds or {})
+    kept = [node for node in nodes if node.name in reached and node.name != start]
+    _check_placeholders(kept, feeds, {node_of(item) for item in open_inputs})
+    body = [node for node in kept if node.op not in VARIABLES and node.name not in feeds]
+    if not trust_graph:
+        check_runnable(body, meta_graph.graph_def.library)
+    for node in body:
+        if node.op == "Const":
+            check_constant(node)
+    variables = tuple(_variable(node) for node in kept if node.op in VARIABLES)
+    shape, dtype = _input_signature(nodes[start], input)
+    name = start if nodes[start].op == "Placeholder" else _INPUT
+    graph_def = _copy_body(meta_graph.graph_def, body, (tensor_name(input), name), framed)
+    _add_input(graph_def, name, shape, dtype)
+    for feed, value in feeds.items():
+        _add_constant(graph_def, feed, value, nodes[feed].attr["dtype"].type)
+    return InferenceGraph(
+        graph_def=graph_def,
+        nodes=Nodes([*graph_def.node, *(node for node in kept if node.op in VARIABLES)]),
+        input=f"{name}:0",
+        input_shape=shape,
+        input_dtype=_dtype_name(dtype),
+        outputs=tuple(_redirect(tensor_name(item), (tensor_name(input), name)) for item in outputs),
+        variables=variables,
+    )
+
+
+def _check_placeholders(kept: list[Any], feeds: Mapping[str, float], open_inputs: set[str]) -> None:
+    names = {node.name for node in kept}
+    for name in feeds:
+        if name not in names:
+            raise InputError(f"there is no operation {name!r} between input and output to give a value to")
+    valued = open_inputs | set(feeds)
+    missing = [node.name for node in kept if node.op == "Placeholder" and node.name not in valued]
+    if missing:
+        raise InputError(
+            f"the network has further inputs without a value: {', '.join(missing)}",
+            hint="Give each one with --feed NAME=VALUE (for example --feed keep_prob=1), or name the input with --input-op.",
+        )
+
+
+def _variable(node: Any) -> GraphVariable:
+    if "/part_" in node.name:
+        raise UnsupportedError(
+            f"the variable {node.name!r} is partitioned", hint="Train without a partitioner, or save the joined variable."
+        )
+    return GraphVariable(
+        name=node.name,
+        shape=_known(static_shape(node)),
+        dtype=_dtype_name(node.attr["dtype"].type),
+        is_resource=node.op == RESOURCE_VARIABLE,
+    )
+
+
+def _known(shape: tuple[int | None, ...] | None) -> tuple[int, ...] | None:
+    if shape is None:
+        return None
+    sizes = tuple(size for size in shape if size is not None)
+    return sizes if len(sizes) == len(shape) else None
+
+
+def static_shape(node: Any) -> tuple[int | None, ...] | None:
+    """The shape in a node's `shape` attribute; None when it is absent or of unknown rank."""
+    if "shape" not in node.attr or node.attr["shape"].shape.unknown_rank:
+        return None
+    return tuple(None if dim.size < 0 else int(dim.size) for dim in node.attr["shape"].shape.dim)
+
+
+def _dtype_name(number: int) -> str:
+    import tensorflow as tf
+
+    try:
+        return str(tf.as_dtype(number).base_dtype.name)
+    except TypeError as error:
+        raise DamagedFileError(f"the graph names an unknown dtype {number}") from error
+
+
+def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | None, int]:
+    """Shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes."""
+    index = int(tensor_name(tensor).rsplit(":", 1)[1])
+    if "output_types" in node.attr and "output_shapes" in node.attr:
+        shape = node.attr["output_shapes"].list.shape[index]
+        sizes = None if shape.unknown_rank else tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim)
+        return sizes, node.attr["output_types"].list.type[index]
+    dtype = node.attr["dtype"].type or node.attr["T"].type
+    shape_of = static_shape(node)
+    return (shape_of or None), dtype
+
+
+def _add_input(graph_def: Any, name: str, shape: tuple[int | None, ...] | None, dtype: int) -> None:
+    import tensorflow as tf
+
+    placeholder = graph_def.node.add(name=name, op="Placeholder")
+    placeholder.attr["dtype"].type = dtype
+    placeholder.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
+
+
+def _add_constant(graph_def: Any, name: str, value: float, dtype: int) -> None:
+    import tensorflow as tf
+
+    constant = graph_def.node.add(name=name, op="Const")
+    constant.attr["dtype"].type = dtype
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype=dtype))
+
+
+def _copy_body(source: Any, body: list[Any], rename: tuple[str, str], framed: bool) -> Any:
+    """A GraphDef of copies of nodes and the functions that they call: no devices, no colocation, no stray order.
+
+    Control dependencies are kept only where loops and branches of TensorFlow 1 need them.
+    """
+    import tensorflow as tf
+
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.versions.CopyFrom(source.versions)
+    for node in body:
+        copy = graph_def.node.add()
+        copy.CopyFrom(node)
+        copy.device = ""
+        for name in [key for key in copy.attr if key.startswith("_")]:
+            del copy.attr[name]
+        references = [item for item in node.input if framed or not is_control(item)]
+        copy.ClearField("input")
+        copy.input.extend(_redirect(item, rename) for item in references)
+    _copy_functions(source.library, graph_def)
+    return graph_def
+
+
+def _redirect(reference: str, rename: tuple[str, str]) -> str:
+    """References to the input tensor go to the placeholder that stands for it."""
+    tensor, name = rename
+    if is_control(reference):
+        return f"^{name}" if node_of(reference) == node_of(tensor) else reference
+    return f"{name}:0" if tensor_name(reference) == tensor else reference
+
+
+def _copy_functions(library: Any, graph_def: Any) -> None:
+    functions = {function.signature.name: function for function in library.function}
+    waiting = list(graph_def.node)
+    copied: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        for name in [*called_functions(node), node.op]:
+            if name in functions and name not in copied:
+                copied.add(name)
+                copy = graph_def.library.function.add()
+                copy.CopyFrom(functions[name])
+                for inner in copy.node_def:
+                    inner.device = ""
+                waiting.extend(copy.node_def)

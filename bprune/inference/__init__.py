@@ -1,0 +1,1 @@
+"""Monte Carlo inference: held-out data, draws, chunks, progress, resume, statistics."""

@@ -1,0 +1,127 @@
+"""The MC run: S draws for every example, in blocks that fit in memory.
+
+Source: Sharma and Jennings (2020), eq. 4: p(y|x) ~ 1/S sum_s p(y|x, theta_s), theta_s ~ q. Probabilities are averaged,
+never logits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from bprune.arrays import AnyArray
+from bprune.case.task import Task
+from bprune.engines.base import Draws, Engine
+from bprune.errors import UsageError
+from bprune.inference.progress import Progress, no_progress
+from bprune.inference.statistics import (
+    ClassificationMoments,
+    ClassificationSummary,
+    RegressionMoments,
+    RegressionSummary,
+)
+
+__all__ = ["DEFAULT_MC_ITERS", "Blocks", "Sink", "choose_blocks", "run_draws"]
+
+DEFAULT_MC_ITERS = 400
+"""Draws per example; the paper finds that at least 400 are needed."""
+
+_ACTIVATION_BYTES = 512 << 20
+_DRAWS_BYTES = 64 << 20
+_LARGEST_BATCH = 8192
+
+
+class Sink(Protocol):
+    """Where draws and summaries go, block by block."""
+
+    def add(self, start: int, draws_start: int, draws: Draws) -> None:
+        """Take some draws of the block of examples that begins at `start`."""
+        ...
+
+    def add_summary(self, start: int, summary: ClassificationSummary | RegressionSummary) -> None:
+        """Take the summary of all draws of the block of examples that begins at `start`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a run is divided.
+
+    Attributes:
+        examples: Examples that are run together.
+        draws: Draws that are made in one call of the engine.
+    """
+
+    examples: int
+    draws: int
+
+
+def choose_blocks(engine: Engine, examples: int, mc_iters: int, batch_size: int | None = None) -> Blocks:
+    """Divide a run so that one call fits in about half a gigabyte.
+
+    Args:
+        engine: The engine.
+        examples: How many examples there are.
+        mc_iters: Draws per example.
+        batch_size: Examples that are run together; None chooses.
+
+    Raises:
+        UsageError: If the batch size is not at least 1.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"the batch size {batch_size} must be at least 1")
+    fitting = max(1, min(_ACTIVATION_BYTES // engine.example_bytes(), _LARGEST_BATCH))
+    count = min(examples, fitting if batch_size is None else batch_size)
+    if batch_size is None:
+        count = math.ceil(examples / math.ceil(examples / count))
+    draws = max(1, min(mc_iters, 20, _DRAWS_BYTES // (4 * count * engine.output_size)))
+    return Blocks(count, draws)
+
+
+def run_draws(
+    engine: Engine,
+    inputs: AnyArray,
+    labels: AnyArray | None,
+    task: Task,
+    *,
+    mc_iters: int,
+    blocks: Blocks,
+    sink: Sink,
+    progress: Progress = no_progress,
+) -> None:
+    """Run all draws of all examples and hand them on.
+
+    Args:
+        engine: The engine, prepared.
+        inputs: `[example, ...]`, as the network takes them.
+        labels: Labels or targets, which the likelihood of a regression needs; or None.
+        task: What the network predicts.
+        mc_iters: Draws per example, at least 1.
+        blocks: How to divide the work.
+        sink: Where the results go.
+        progress: Told after every call of the engine.
+
+    Raises:
+        EngineError: If the network cannot be run.
+        SelfCheckError: If a value is not finite.
+        OutputError: If the sink cannot write.
+    """
+    examples = len(inputs)
+    for start in range(0, examples, blocks.examples):
+        block = inputs[start : start + blocks.examples]
+        targets = labels[start : start + blocks.examples] if labels is not None else None
+        moments = _start(task, len(block), engine.output_size)
+        for first in range(0, mc_iters, blocks.draws):
+            numbers = range(first, min(first + blocks.draws, mc_iters))
+            draws = engine.draw(block, numbers)
+            moments = moments.update(draws, targets) if isinstance(moments, RegressionMoments) else moments.update(draws)
+            sink.add(start, first, draws)
+            progress((start + len(block) * (numbers.stop / mc_iters)) / examples)
+        sink.add_summary(start, moments.summary())
+
+
+def _start(task: Task, examples: int, outputs: int) -> ClassificationMoments | RegressionMoments:
+    if task is Task.REGRESSION:
+        return RegressionMoments.start(examples, outputs)
+    return ClassificationMoments.start(examples, outputs)

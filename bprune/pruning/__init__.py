@@ -1,0 +1,23 @@
+"""Pruning: score weights, choose a mask, write the pruned case."""
+
+from __future__ import annotations
+
+from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, count_total
+from bprune.pruning.criteria import CRITERIA, Criterion
+from bprune.pruning.prune import Pruned, prune, prune_network
+from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, choose_masks
+
+__all__ = [
+    "CRITERIA",
+    "DEFAULT_THRESHOLD",
+    "Counts",
+    "Criterion",
+    "Pruned",
+    "Rule",
+    "check_no_empty_layer",
+    "choose_masks",
+    "count_layers",
+    "count_total",
+    "prune",
+    "prune_network",
+]

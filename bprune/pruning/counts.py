@@ -1,0 +1,80 @@
+"""How many weights a mask keeps, per layer and in total, and whether it cuts the network in two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bprune.arrays import BoolArray
+from bprune.errors import TargetError
+from bprune.posterior.posterior import Network
+from bprune.pruning.threshold import Rule, threshold_of_sparsity
+
+__all__ = ["Counts", "check_no_empty_layer", "count_layers", "count_total"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Prunable weights of a layer or a network.
+
+    Attributes:
+        name: The layer's name, or `total`.
+        weights: How many prunable weights there are.
+        nonzeros: How many are kept, counted from the mask.
+    """
+
+    name: str
+    weights: int
+    nonzeros: int
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the prunable weights that are pruned, in [0, 1]; 0 where there are none."""
+        return 1.0 - self.nonzeros / self.weights if self.weights else 0.0
+
+    @property
+    def nonzero_parameters(self) -> int:
+        """Kept parameters, loc and scale: the paper counts these."""
+        return 2 * self.nonzeros
+
+
+def count_layers(network: Network, masks: Mapping[str, BoolArray]) -> tuple[Counts, ...]:
+    """The counts of every layer with a posterior, in graph order."""
+    return tuple(
+        Counts(
+            name=layer,
+            weights=sum(posterior.size for posterior in network.of_layer(layer)),
+            nonzeros=sum(int(masks[posterior.name].sum()) for posterior in network.of_layer(layer)),
+        )
+        for layer in network.layers
+    )
+
+
+def count_total(network: Network, masks: Mapping[str, BoolArray]) -> Counts:
+    """The counts of the whole network."""
+    layers = count_layers(network, masks)
+    return Counts("total", sum(item.weights for item in layers), sum(item.nonzeros for item in layers))
+
+
+def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule: Rule) -> None:
+    """Refuse masks that leave a layer without a weight: its output would no longer depend on its input.
+
+    A bias does not count, because it does not carry the input.
+
+    Raises:
+        TargetError: Naming the layers, and thresholds that give 50, 80 and 95 % sparsity.
+    """
+    empty = [
+        posterior
+        for posterior in network.posteriors
+        if posterior.part != "bias" and posterior.size and not masks[posterior.name].any()
+    ]
+    if not empty:
+        return
+    largest = ", ".join(f"{item.layer} (largest {rule.criterion.name} {rule.criterion.score(item).max():.3g})" for item in empty)
+    usual = " / ".join(f"{threshold_of_sparsity(network, rule.criterion, share):.3g}" for share in (0.5, 0.8, 0.95))
+    raise TargetError(
+        f"pruning {rule.describe()} leaves these layers without a weight: {largest}",
+        hint=f"Thresholds that prune 50 / 80 / 95 % of this network: {usual}. Or pass --sparsity 0.8, a "
+        "--layer-threshold for these layers, or --allow-empty-layers.",
+    )

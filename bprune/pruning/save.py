@@ -1,0 +1,119 @@
+"""Writing a pruned case: a new directory that is a case again; the source is only read."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bprune.arrays import BoolArray
+from bprune.atomic import whole_directory
+from bprune.case.case import Case
+from bprune.case.checkpoint import write_checkpoint
+from bprune.case.names import format_layer_names, format_ops_names
+from bprune.case.paths import HELDOUT, LAYER_NAMES, OPS_NAMES, PRUNING_RECORD, STATE_FILE
+from bprune.errors import OutputError, UsageError
+from bprune.posterior.posterior import Network
+from bprune.posterior.values import pruned_values
+from bprune.pruning.counts import Counts, count_layers, count_total
+from bprune.pruning.threshold import Rule
+
+__all__ = ["library_versions", "save_pruned_case"]
+
+_LIBRARIES = ("bprune", "tensorflow", "tensorflow-probability", "tf-keras", "numpy", "h5py")
+
+
+def save_pruned_case(
+    case: Case, network: Network, masks: Mapping[str, BoolArray], rule: Rule, out: Path, *, overwrite: bool = False
+) -> None:
+    """Write a pruned case.
+
+    Every variable of the source checkpoint is there, optimizer slots included, so that the user's own program can
+    restore it. A pruned weight has the family's pruned location and an untransformed scale of -1e4.
+
+    Args:
+        case: The source.
+        network: Its posteriors.
+        masks: True where a weight is kept, by posterior name.
+        rule: How the masks were chosen.
+        out: The directory to create.
+        overwrite: Whether a pruned case that is there already is replaced.
+
+    Raises:
+        OutputError: If `out` exists and may not be replaced, or cannot be written; nothing is left then.
+        UsageError: If `out` is the source or holds it.
+    """
+    _check_target(case, out, overwrite)
+    values = case.checkpoint.read_all()
+    values.update(pruned_values(network, masks, values))
+    record = _record(case, network, masks, rule)
+    name = case.files.iteration.name
+    operations = case.ops_names.operations or tuple(node.name for node in case.graph.graph_def.node)
+    with whole_directory(out, overwrite=overwrite) as folder:
+        write_checkpoint(folder / name, values)
+        shutil.copyfile(case.files.meta, folder / f"{name}.meta")
+        (folder / LAYER_NAMES).write_text(format_layer_names(case.layer_names.layers), encoding="utf-8")
+        (folder / OPS_NAMES).write_text(format_ops_names(operations, case.roles.annotations()), encoding="utf-8")
+        (folder / STATE_FILE).write_text(
+            f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n', encoding="utf-8"
+        )
+        (folder / PRUNING_RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if case.files.heldout is not None:
+            shutil.copyfile(case.files.heldout, folder / HELDOUT)
+
+
+def _check_target(case: Case, out: Path, overwrite: bool) -> None:
+    source, target = case.files.root.resolve(), out.resolve()
+    if target == source or target in source.parents or target == case.files.iteration.prefix.parent.resolve():
+        raise UsageError(f"{out} is or holds the source case, which is never written", hint="Choose another --out.")
+    if overwrite and out.exists() and not (out / PRUNING_RECORD).is_file():
+        raise OutputError(
+            f"{out} is not a pruned case, so it is not replaced", hint="Choose another --out, or remove it yourself."
+        )
+    if not out.absolute().parent.is_dir():
+        raise OutputError(f"the folder {out.absolute().parent} does not exist", hint="Create it first.")
+
+
+def _record(case: Case, network: Network, masks: Mapping[str, BoolArray], rule: Rule) -> dict[str, Any]:
+    return {
+        "schema": "bprune-pruning 1",
+        "created_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "criterion": rule.criterion.name,
+        "threshold": rule.threshold,
+        "sparsity_target": rule.sparsity,
+        "layer_thresholds": dict(rule.layer_thresholds),
+        "total": _counts(count_total(network, masks)),
+        "layers": [_counts(item) for item in count_layers(network, masks)],
+        "unpruned": [{"name": item.name, "reason": item.reason} for item in network.unrecognised],
+        "source": {
+            "case": case.name,
+            "checkpoint": case.files.iteration.name,
+            "digest": case.checkpoint.digest(),
+        },
+        "versions": library_versions(),
+    }
+
+
+def _counts(item: Counts) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "weights": item.weights,
+        "nonzeros": item.nonzeros,
+        "nonzero_parameters": item.nonzero_parameters,
+        "sparsity": item.sparsity,
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that decide what a run computes."""
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # TensorFlow has builds under other names
+            versions[name] = "unknown"
+    return versions

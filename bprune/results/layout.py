@@ -1,0 +1,108 @@
+"""The groups and variables of a results file: names, axes, dtypes, units.
+
+Writer and reader both follow these tables, so that a variable is described once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bprune.case.task import Task
+
+__all__ = ["Variable", "coordinate", "layout"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a group.
+
+    Attributes:
+        dims: The names of its axes.
+        dtype: NumPy's letter and size, or "str" for UTF-8 strings.
+        long_name: What it is, for people and plot axes.
+        units: UDUNITS spelling; "1" for plain numbers.
+    """
+
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str = "1"
+
+
+_COORDINATES = {
+    "chain": "chain of draws; always one",
+    "draw": "MC iteration",
+    "example": "position of the example in the input data",
+    "class": "class number",
+    "output": "output number",
+    "layer": "layer name",
+    "quantile": "probability of the quantile",
+}
+
+
+def coordinate(dim: str) -> Variable:
+    """The variable that holds the coordinate values of a dimension."""
+    dtype = {"layer": "str", "quantile": "f8"}.get(dim, "i8")
+    return Variable((dim,), dtype, _COORDINATES.get(dim, "position along " + dim.replace("_", " ")))
+
+
+def layout(task: Task, input_rank: int, input_dtype: str = "f4") -> dict[str, dict[str, Variable]]:
+    """Every variable that a file of this task may hold, by group; coordinates apart.
+
+    Args:
+        task: Classification or regression.
+        input_rank: Number of axes of the inputs, the example axis included.
+        input_dtype: The inputs' dtype.
+    """
+    axes = ("example", *(f"input_dim_{axis}" for axis in range(input_rank - 1)))
+    return {
+        "posterior_predictive": _DRAWS[task],
+        "summary": _SUMMARY[task],
+        "observed_data": _OBSERVED[task],
+        "constant_data": {"x": Variable(axes, input_dtype, "inputs of the network")},
+        "layers": _LAYERS,
+        "sample_stats": {"draws": Variable(("example",), "i8", "number of draws made")},
+    }
+
+
+_PER_CLASS = ("example", "class")
+_PER_OUTPUT = ("example", "output")
+_EXAMPLE = ("example",)
+
+_DRAWS = {
+    Task.CLASSIFICATION: {
+        "probabilities": Variable(("chain", "draw", *_PER_CLASS), "f4", "probability of each class in each draw"),
+    },
+    Task.REGRESSION: {
+        "mean": Variable(("chain", "draw", *_PER_OUTPUT), "f4", "predictive mean of each draw"),
+        "scale": Variable(("chain", "draw", *_PER_OUTPUT), "f4", "predictive standard deviation of each draw"),
+    },
+}
+_SUMMARY = {
+    Task.CLASSIFICATION: {
+        "mean": Variable(_PER_CLASS, "f4", "mean probability over draws"),
+        "stddev": Variable(_PER_CLASS, "f4", "standard deviation of the probability over draws"),
+        "predictive_entropy": Variable(_EXAMPLE, "f4", "entropy of the mean probability", "nat"),
+        "expected_entropy": Variable(_EXAMPLE, "f4", "mean entropy of the draws (aleatoric)", "nat"),
+        "mutual_information": Variable(_EXAMPLE, "f4", "mutual information (epistemic)", "nat"),
+        "mc_stderr": Variable(_PER_CLASS, "f4", "MC standard error of the mean probability"),
+    },
+    Task.REGRESSION: {
+        "mean": Variable(_PER_OUTPUT, "f4", "predictive mean"),
+        "stddev": Variable(_PER_OUTPUT, "f4", "total predictive standard deviation"),
+        "aleatoric_stddev": Variable(_PER_OUTPUT, "f4", "standard deviation of the noise (aleatoric)"),
+        "epistemic_stddev": Variable(_PER_OUTPUT, "f4", "standard deviation over draws (epistemic)"),
+        "mc_stderr": Variable(_PER_OUTPUT, "f4", "MC standard error of the predictive mean"),
+        "log_likelihood": Variable(_EXAMPLE, "f4", "log of the mean likelihood of the target over draws", "nat"),
+    },
+}
+_OBSERVED = {
+    Task.CLASSIFICATION: {"label": Variable(_EXAMPLE, "i8", "true class number")},
+    Task.REGRESSION: {"target": Variable(_PER_OUTPUT, "f4", "true value")},
+}
+_LAYERS = {
+    "weights": Variable(("layer",), "i8", "number of prunable weights"),
+    "nonzeros": Variable(("layer",), "i8", "number of weights kept"),
+    "sparsity": Variable(("layer",), "f8", "fraction of the prunable weights that are pruned"),
+    "snr_quantiles": Variable(("layer", "quantile"), "f8", "quantiles of the signal-to-noise ratio |loc|/scale"),
+}

@@ -1,0 +1,230 @@
+"""Read a results file, after checking that it is one."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+
+from bprune.arrays import AnyArray
+from bprune.case.task import Task
+from bprune.engines.base import Draws
+from bprune.errors import DamagedFileError, UsageError
+from bprune.inference.statistics import (
+    ClassificationSummary,
+    RegressionSummary,
+    Scores,
+    classification_scores,
+    regression_scores,
+)
+from bprune.results.checks import (
+    check_objects,
+    check_readable,
+    check_variables,
+    read_attribute,
+    read_attributes,
+    reading,
+)
+from bprune.results.schema import WIDENED, LayerRecord, RunRecord, provenance, sparsity
+
+__all__ = ["Results", "open_results"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """An open results file. The statistics are in memory; inputs and draws are read when asked for.
+
+    Attributes:
+        path: The file.
+        task: Classification or regression.
+        run: How the draws were made.
+        layers: The network's layers, in order.
+        summary: Statistics over draws of each example.
+        labels: Class numbers `[example]`, int64, or targets `[example, output]`, float32; None when not known.
+        draws_made: Number of draws made for each example, `[example]`, int64.
+    """
+
+    path: Path
+    task: Task
+    run: RunRecord
+    layers: tuple[LayerRecord, ...]
+    summary: ClassificationSummary | RegressionSummary
+    labels: AnyArray | None
+    draws_made: AnyArray
+    _file: h5py.File
+
+    @functools.cached_property
+    def inputs(self) -> AnyArray:
+        """The inputs that were run, `[example, ...]`, in their own dtype.
+
+        Raises:
+            DamagedFileError: If they cannot be read.
+            UsageError: If the file was closed before they were read.
+        """
+        dataset = self._group("constant_data")["x"]
+        with reading(self.path):
+            values: AnyArray = dataset[...]
+            if "original_dtype" not in dataset.attrs:
+                return values
+            dtype = read_attribute(dataset, "original_dtype", str)
+            if dtype not in WIDENED:
+                raise DamagedFileError(f"the inputs in {self.path} claim the dtype {dtype}, which is stored as it is")
+            return values.astype(dtype)
+
+    def draws(self, examples: slice | None = None) -> Draws | None:
+        """The draws of some examples, or None when the file keeps the summary alone.
+
+        Args:
+            examples: Which examples; all when None.
+
+        Returns:
+            Arrays `[draw, example, class or output]`; a draw that was not made for an example is NaN.
+
+        Raises:
+            DamagedFileError: If they cannot be read.
+            UsageError: If the slice runs backwards, or the file is closed.
+        """
+        start, stop, step = (examples or slice(None)).indices(len(self.summary.mean))
+        if step < 0:
+            raise UsageError(f"examples are read forwards; the slice {examples} runs backwards")
+        group = self._group("posterior_predictive")
+        if group is None:
+            return None
+        where = (0, slice(None), slice(start, max(start, stop), step))
+        with reading(self.path):
+            values = group["probabilities" if self.task is Task.CLASSIFICATION else "mean"][where]
+            return Draws(values, group["scale"][where] if "scale" in group else None)
+
+    def scores(self) -> Scores | None:
+        """How well the mean prediction fits the labels, or None when they are not known.
+
+        Raises:
+            InputError: If a label is not a class number of this network.
+        """
+        if self.labels is None:
+            return None
+        if isinstance(self.summary, ClassificationSummary):
+            return classification_scores(self.summary, self.labels)
+        return regression_scores(self.summary, self.labels)
+
+    def close(self) -> None:
+        """Close the file; what is in memory stays."""
+        self._file.close()
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        examples = len(self.summary.mean)
+        return f"<Results of {self.path}: {self.task.value}, {examples} examples, {self.run.mc_iters} draws>"
+
+    def describe(self) -> str:
+        """The file in a few lines, for people."""
+        examples, outputs = self.summary.mean.shape
+        noun = "classes" if self.task is Task.CLASSIFICATION else "outputs"
+        weights = sum(layer.weights for layer in self.layers)
+        nonzeros = sum(layer.nonzeros for layer in self.layers)
+        rule = "not pruned" if self.run.criterion == "none" else self.run.criterion
+        if self.run.threshold is not None:
+            rule += f" threshold {self.run.threshold:g}"
+        lines = [
+            f"results  {self.path}",
+            f"case     {self.run.case} ({self.run.checkpoint_digest})",
+            f"task     {self.task.value}, {examples} examples, {outputs} {noun}",
+            f"run      {self.run.mc_iters} draws, seed {self.run.seed}, engine {self.run.engine}, "
+            f"sampling {self.run.sampling}, {self.run.inference_runtime_s or 0.0:.1f} s",
+            f"weights  {nonzeros:,} of {weights:,} kept, sparsity {sparsity(weights, nonzeros):.3f}; {rule}",
+            f"scores   {_scores_text(self.scores())}",
+        ]
+        return "\n".join(lines)
+
+    def _group(self, name: str) -> Any:
+        if not self._file:
+            raise UsageError(f"{self.path} is closed", hint="Read from it inside the with block, before close().")
+        with reading(self.path):
+            return self._file.get(name)
+
+
+def open_results(path: Path | str) -> Results:
+    """Open a results file for reading.
+
+    Args:
+        path: The file that `bprune infer` wrote.
+
+    Returns:
+        The results; use them in a `with` block, or call `close`.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        InputError: If it is a file of another program.
+        UnsupportedError: If it is of a newer schema version.
+        DamagedFileError: If it is damaged, or reaches into other files.
+
+    Example:
+        with open_results("mnist-results.h5") as results:
+            print(results.describe())
+    """
+    path = Path(path)
+    check_readable(path)
+    with reading(path):
+        file = h5py.File(path, "r")
+        try:
+            return _read(file, path)
+        except BaseException:
+            file.close()
+            raise
+
+
+def _read(file: h5py.File, path: Path) -> Results:
+    attributes = read_attributes(file, path)
+    check_objects(file)
+    task = Task(attributes["task"])
+    check_variables(file, task, attributes["mc_iters"])
+    run = RunRecord.from_attributes(attributes)
+    layers = _read_layers(file["layers"])
+    _check_provenance(attributes["provenance"], json.loads(provenance(run, task, layers)))
+    summary_type = ClassificationSummary if task is Task.CLASSIFICATION else RegressionSummary
+    names = [item.name for item in fields(summary_type)]
+    values = {name: file["summary"][name][...] for name in names if name in file["summary"]}
+    labels = None
+    if "observed_data" in file:
+        labels = file["observed_data"]["label" if task is Task.CLASSIFICATION else "target"][...]
+    draws_made = file["sample_stats/draws"][...]
+    return Results(path, task, run, layers, summary_type(**values), labels, draws_made, file)
+
+
+def _read_layers(group: h5py.Group) -> tuple[LayerRecord, ...]:
+    names = group["layer"].asstr()[...]
+    columns = [group[name][...].tolist() for name in ("weights", "nonzeros", "snr_quantiles")]
+    return tuple(
+        LayerRecord(str(name), weights, nonzeros, tuple(quantiles))
+        for name, weights, nonzeros, quantiles in zip(names, *columns, strict=True)
+    )
+
+
+def _check_provenance(stored: str, expected: Mapping[str, Any]) -> None:
+    """HDF5 keeps strings without a checksum, but a damaged one does not agree with its copy."""
+    for name, value in json.loads(stored).items():
+        if name not in expected or expected[name] != value:
+            raise DamagedFileError(
+                f"the file's provenance record says {name} = {value!r}, the rest of the file does not"
+            )
+
+
+def _scores_text(scores: Scores | None) -> str:
+    if scores is None:
+        return "no labels"
+    parts = [("accuracy", scores.accuracy, scores.accuracy_stderr), ("rmse", scores.rmse, scores.rmse_stderr)]
+    parts.append(("nll", scores.nll, scores.nll_stderr))
+    return ", ".join(f"{name} {value:.4g} +- {stderr:.2g}" for name, value, stderr in parts if value is not None)

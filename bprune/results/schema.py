@@ -1,0 +1,215 @@
+"""What a results file says about itself: schema version, root attributes, the records of the run and of its layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, SupportsIndex
+
+from bprune.case.task import Task
+from bprune.errors import UsageError
+
+__all__ = [
+    "ATTRIBUTES",
+    "CONVENTIONS",
+    "LIBRARY",
+    "SCHEMA_VERSION",
+    "SNR_QUANTILES",
+    "WIDENED",
+    "LayerRecord",
+    "RunRecord",
+    "provenance",
+    "sparsity",
+]
+
+SCHEMA_VERSION = 1
+CONVENTIONS = "CF-1.11"
+LIBRARY = "bprune"
+
+SNR_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""The probabilities at which the SNR distribution of each layer is recorded."""
+
+WIDENED = {"bool": "u1", "float16": "f4"}
+"""Dtypes of inputs that netCDF cannot hold, and the larger ones that hold the same values."""
+
+ATTRIBUTES: Mapping[str, type] = {
+    "schema_version": int,
+    "task": str,
+    "mc_iters": int,
+    "seed": int,
+    "engine": str,
+    "sampling": str,
+    "threshold": float,
+    "criterion": str,
+    "checkpoint_digest": str,
+    "command": str,
+    "case": str,
+    "inference_runtime_s": float,
+    "created_at": str,
+    "inference_library": str,
+    "inference_library_version": str,
+    "versions": str,
+    "provenance": str,
+}
+"""The root attributes that a reader needs. `Conventions`, `title`, `history` and `source` are for people."""
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """What a results file says about one layer.
+
+    Attributes:
+        name: The layer's name.
+        weights: Number of prunable weights.
+        nonzeros: Number of them that are kept.
+        snr_quantiles: SNR at each of `SNR_QUANTILES`; NaN where the layer has no posterior.
+
+    Raises:
+        UsageError: If there are more non-zeros than weights, or not one quantile for each of `SNR_QUANTILES`.
+    """
+
+    name: str
+    weights: int
+    nonzeros: int
+    snr_quantiles: tuple[float, ...] = (math.nan,) * len(SNR_QUANTILES)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.nonzeros <= self.weights:
+            raise UsageError(f"layer {self.name} has {self.nonzeros} non-zeros of {self.weights} weights")
+        if len(self.snr_quantiles) != len(SNR_QUANTILES):
+            raise UsageError(f"layer {self.name} has {len(self.snr_quantiles)} quantiles, {len(SNR_QUANTILES)} needed")
+        object.__setattr__(self, "name", _plain_text(self.name))
+        object.__setattr__(self, "weights", operator.index(self.weights))
+        object.__setattr__(self, "nonzeros", operator.index(self.nonzeros))
+        object.__setattr__(self, "snr_quantiles", tuple(float(value) for value in self.snr_quantiles))
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the prunable weights that are pruned, in [0, 1]; 0 for a layer without any."""
+        return sparsity(self.weights, self.nonzeros)
+
+
+def sparsity(weights: int, nonzeros: int) -> float:
+    """Fraction of the weights that are pruned, in [0, 1]; 0 when there are none."""
+    return 1.0 - nonzeros / weights if weights else 0.0
+
+
+def _library_version() -> str:
+    try:
+        return importlib.metadata.version(LIBRARY)
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _plain_text(text: str) -> str:
+    """Text that HDF5 can hold: command lines and paths may carry bytes that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """How the draws of a results file came to be: its root attributes.
+
+    Attributes:
+        mc_iters: Number of draws asked for.
+        seed: Seed of the noise, in [0, 2^63).
+        engine: Name of the engine.
+        sampling: How weights are shared between the examples of a draw.
+        checkpoint_digest: Digest of the checkpoint that was run.
+        case: The case as the user named it.
+        command: The command line, or the Python call.
+        threshold: Pruning threshold in units of the criterion, or None when nothing was pruned by a threshold.
+        criterion: Name of the pruning criterion, or "none".
+        versions: Library name to version.
+        inference_runtime_s: Seconds that the draws took; None until the run is finished.
+        created_at: ISO 8601 time, UTC.
+        inference_library_version: Version of BPrune that wrote the file.
+
+    Raises:
+        UsageError: If a number is out of range.
+    """
+
+    mc_iters: int
+    seed: int
+    engine: str
+    sampling: str
+    checkpoint_digest: str
+    case: str
+    command: str
+    threshold: float | None = None
+    criterion: str = "none"
+    versions: Mapping[str, str] = field(default_factory=dict)
+    inference_runtime_s: float | None = None
+    created_at: str = field(default_factory=_now)
+    inference_library_version: str = field(default_factory=_library_version)
+
+    def __post_init__(self) -> None:
+        if self.mc_iters < 1:
+            raise UsageError(f"mc_iters is {self.mc_iters}; at least 1 draw is needed")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"the seed is {self.seed}; it must be in 0 ... 2^63 - 1")
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, str):  # members of a `str` enum become plain text too
+                object.__setattr__(self, item.name, _plain_text(value))
+            elif isinstance(value, SupportsIndex):
+                object.__setattr__(self, item.name, operator.index(value))
+        for name in ("threshold", "inference_runtime_s"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise UsageError(f"{name} is {value}; it must be a finite number or None")
+            object.__setattr__(self, name, None if value is None else float(value))
+        versions = {_plain_text(name): _plain_text(version) for name, version in self.versions.items()}
+        object.__setattr__(self, "versions", versions)
+
+    def attributes(self, task: Task) -> dict[str, Any]:
+        """The root attributes but `provenance`, None written as NaN."""
+        record = dataclasses.asdict(self) | {
+            "schema_version": SCHEMA_VERSION,
+            "task": task.value,
+            "inference_library": LIBRARY,
+            "threshold": math.nan if self.threshold is None else float(self.threshold),
+            "inference_runtime_s": math.nan if self.inference_runtime_s is None else float(self.inference_runtime_s),
+            "versions": json.dumps(dict(self.versions), sort_keys=True),
+        }
+        return {name: record[name] for name in ATTRIBUTES if name != "provenance"}
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> RunRecord:
+        """The inverse of `attributes`.
+
+        Raises:
+            ValueError: If `versions` is not a JSON object of strings, or a number is out of range.
+        """
+        values = {item.name: attributes[item.name] for item in dataclasses.fields(cls)}
+        for name in ("threshold", "inference_runtime_s"):
+            values[name] = None if math.isnan(values[name]) else values[name]
+        values["versions"] = json.loads(values["versions"])
+        if not isinstance(values["versions"], dict) or not all(isinstance(v, str) for v in values["versions"].values()):
+            raise ValueError("the attribute versions is not a JSON object of strings")
+        return cls(**values)
+
+
+def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord]) -> str:
+    """Everything that says where the numbers come from, as one JSON object.
+
+    It repeats the root attributes and the layers' counts, and a reader compares the two: HDF5 keeps strings without
+    a checksum.
+    """
+    record = dataclasses.asdict(run) | {
+        "schema_version": SCHEMA_VERSION,
+        "inference_library": LIBRARY,
+        "task": task.value,
+        "layers": [{"name": item.name, "weights": item.weights, "nonzeros": item.nonzeros} for item in layers],
+    }
+    return json.dumps(record, sort_keys=True, ensure_ascii=False)

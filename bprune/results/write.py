@@ -1,0 +1,213 @@
+"""Write a results file: HDF5 that xarray, netCDF4 and ArviZ open, complete or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from bprune.arrays import AnyArray
+from bprune.atomic import output_errors, whole_file
+from bprune.case.task import Task
+from bprune.engines.base import Draws
+from bprune.errors import OutputError, UsageError
+from bprune.inference.statistics import ClassificationSummary, RegressionSummary
+from bprune.results.contents import plan_contents
+from bprune.results.hdf5 import HDF5Output
+from bprune.results.schema import CONVENTIONS, LIBRARY, WIDENED, LayerRecord, RunRecord, provenance, sparsity
+
+__all__ = ["ResultsWriter"]
+
+
+class _UnfinishedError(Exception):
+    """The writer's context was left before `finish`."""
+
+
+class ResultsWriter:
+    """A results file being written, block by block; the file appears when the context is left after `finish`.
+
+    Left without `finish`, or by an exception, the context leaves no file.
+
+    Args:
+        path: The file to write; its folder must exist.
+        run: How the draws are made.
+        layers: The network's layers, in order; at least one.
+        task: Classification or regression.
+        inputs: The inputs that are run, `[example, ...]`.
+        labels: Class numbers `[example]` or targets `[example, output]`, or None when they are not known.
+        outputs: Number of classes or outputs.
+        predicts_scale: Whether a regression network predicts its noise.
+        keep_draws: Whether the draws are stored; the summary always is.
+        overwrite: Whether an existing file is replaced.
+
+    Raises:
+        InputError: If the inputs are empty or of a dtype that results files cannot hold, or labels do not fit.
+        UsageError: If there is no layer, or two have the same name.
+        OutputError: On entering the context: if the file exists, cannot be written, or the disk is too small.
+
+    Example:
+        with ResultsWriter(path, run, layers, task=task, ...) as writer:
+            writer.add(0, 0, draws)
+            writer.add_summary(0, moments.summary())
+            writer.finish(runtime_s)
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        run: RunRecord,
+        layers: Sequence[LayerRecord],
+        *,
+        task: Task,
+        inputs: AnyArray,
+        labels: AnyArray | None,
+        outputs: int,
+        predicts_scale: bool,
+        keep_draws: bool,
+        overwrite: bool,
+    ) -> None:
+        self._path, self._run, self._layers, self._task = Path(path), run, tuple(layers), task
+        self._keep_draws, self._overwrite = keep_draws, overwrite
+        self._contents = plan_contents(
+            self._layers,
+            task=task,
+            inputs=inputs,
+            labels=labels,
+            outputs=outputs,
+            mc_iters=run.mc_iters,
+            predicts_scale=predicts_scale,
+            keep_draws=keep_draws,
+        )
+        self._stored = np.zeros(self._contents.examples, np.int64)
+        self._summarised = np.zeros(self._contents.examples, np.int64)
+        self._finished = False
+
+    def __enter__(self) -> ResultsWriter:
+        self._check_space()
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(whole_file(self._path, overwrite=self._overwrite))
+            self._file = HDF5Output(temporary, self._path)
+            stack.callback(self._file.abandon)
+            self._write_known()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and not self._finished:
+            kind, error = _UnfinishedError, _UnfinishedError()
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, start: int, draws_start: int, draws: Draws) -> None:
+        """Write draws of a block of examples; does nothing when draws are not kept.
+
+        Args:
+            start: Position of the first example.
+            draws_start: Number of the first draw.
+            draws: The draws, `[draw, example, class or output]`.
+
+        Raises:
+            UsageError: If the block does not lie within the file's examples, draws and outputs.
+            OutputError: If the file cannot be written.
+        """
+        if not self._keep_draws:
+            return
+        parts = {"probabilities": draws.values, "mean": draws.values, "scale": draws.scale}
+        for name in self._contents.groups["posterior_predictive"]:
+            part = parts[name]
+            self._put("posterior_predictive", name, (0, draws_start, start), None if part is None else part[None])
+        self._stored[start : start + draws.values.shape[1]] += len(draws.values)
+
+    def add_summary(
+        self, start: int, summary: ClassificationSummary | RegressionSummary, *, draws: int | None = None
+    ) -> None:
+        """Write the summary of a block of examples.
+
+        Args:
+            start: Position of the first example.
+            summary: The statistics of the examples from `start` on.
+            draws: Number of draws made for these examples; `run.mc_iters` when None.
+
+        Raises:
+            UsageError: If the block does not lie within the file's examples and outputs, or is of another task.
+            OutputError: If the file cannot be written.
+        """
+        for name in self._contents.groups["summary"]:
+            self._put("summary", name, (start,), getattr(summary, name, None))
+        made = np.full(len(summary.mean), self._run.mc_iters if draws is None else draws, np.int64)
+        self._put("sample_stats", "draws", (start,), made)
+        self._summarised[start : start + len(made)] = made
+
+    def finish(self, runtime_s: float) -> None:
+        """Write what is known at the end and close the file. It appears when the context is left.
+
+        Args:
+            runtime_s: Seconds that the draws took.
+
+        Raises:
+            UsageError: If an example has no summary, or if its stored draws are not those of its summary.
+            OutputError: If the file cannot be written.
+        """
+        wrong = (self._summarised < 1) | (self._keep_draws & (self._stored != self._summarised))
+        if wrong.any():
+            example = int(np.argmax(wrong))
+            raise UsageError(
+                f"the results are not complete: the summary of example {example} has {self._summarised[example]} "
+                f"draws, and {self._stored[example]} draws are stored"
+            )
+        run = dataclasses.replace(self._run, inference_runtime_s=runtime_s)
+        attributes = {
+            "Conventions": CONVENTIONS,
+            "title": f"BPrune: MC inference of {run.case}",
+            "history": f"{run.created_at} {run.command}",
+            "source": f"{LIBRARY} {run.inference_library_version}",
+            **run.attributes(self._task),
+            "provenance": provenance(run, self._task, self._layers),
+        }
+        self._file.set_attributes(attributes)
+        self._file.close()
+        self._finished = True
+
+    def _write_known(self) -> None:
+        """Create every group, and write the values that do not depend on draws."""
+        for group, variables in self._contents.groups.items():
+            self._file.create_group(group, variables, self._contents.coordinates)
+        for (group, name), values in self._contents.known.items():
+            self._file.write(group, name, values)
+            if values.dtype.name in WIDENED:
+                self._file.set_attributes({"original_dtype": values.dtype.name}, group, name)
+        weights = sum(layer.weights for layer in self._layers)
+        nonzeros = sum(layer.nonzeros for layer in self._layers)
+        totals = {"weights_total": weights, "nonzeros_total": nonzeros, "sparsity_total": sparsity(weights, nonzeros)}
+        self._file.set_attributes(totals, "layers")
+
+    def _put(self, group: str, name: str, starts: tuple[int, ...], values: AnyArray | None) -> None:
+        """Write a block that begins at `starts`, after checking that it lies within the variable."""
+        if values is None:
+            raise UsageError(f"{name} of the group {group} is missing; this file was begun for results that have it")
+        shape, leading = self._file.shape(group, name), len(starts)
+        parts = zip(starts, values.shape, shape, strict=False)
+        inside = all(start >= 0 and start + size <= limit for start, size, limit in parts)
+        if not inside or values.shape[leading:] != shape[leading:]:
+            raise UsageError(
+                f"a block of the shape {values.shape} at {starts} is not inside {group}/{name} of the shape {shape}"
+            )
+        self._file.write(group, name, values, starts)
+
+    def _check_space(self) -> None:
+        folder = Path(os.path.realpath(self._path)).parent
+        needed = self._contents.largest_bytes()
+        with output_errors(self._path):
+            free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise OutputError(
+                f"cannot write {self._path}: up to {needed:,} bytes are needed and {free:,} bytes are free in {folder}",
+                hint="Free disk space, choose another place with --out, or keep the summary alone with --draws none.",
+            )
