@@ -38,7 +38,8 @@ def read_meta_graph(path: Path, *, trust_graph: bool = False) -> Any:
         meta_graph.ParseFromString(path.read_bytes())
     except (DecodeError, UnicodeDecodeError) as error:
         raise DamagedFileError(
-            f"{path} is not a MetaGraph, or is truncated or altered: {error}", hint="Copy the file again from its source."
+            f"{path} is not a MetaGraph, or is truncated or altered: {error}",
+            hint="Copy the file again from its source.",
         ) from error
     if not meta_graph.graph_def.node:
         raise DamagedFileError(f"{path} holds no graph", hint="Copy the file again from its source.")

@@ -174,7 +174,7 @@ def _checkpoint_folder(folder: Path) -> Path:
     found = _list(sorted(_children(folder))[:10]) or "nothing"
     raise MissingFileError(
         f"no checkpoint (*.index) in {folder} or one folder down; found: {found}",
-        hint="A case holds model-<iteration>.ckpt.index, .data-00000-of-00001 and .meta, written by the training hooks.",
+        hint="A case holds model-<iteration>.ckpt.index, .data-* and .meta, written by the training hooks.",
     )
 
 
@@ -246,7 +246,7 @@ def _meta(iteration: Iteration, iterations: tuple[Iteration, ...]) -> Path:
         return loose[0]
     raise MissingFileError(
         f"{own} is missing: without a MetaGraph the network cannot be rebuilt",
-        hint="Write the case with bprune.training (BPruneCallback, BPruneHook or write_case), which makes the .meta file.",
+        hint="BPruneCallback, BPruneHook and write_case of bprune.training make the .meta file.",
     )
 
 

@@ -189,7 +189,8 @@ def _find_output(nodes: Nodes, names: OpsNames, output_op: str | None, task: Tas
             return _named(nodes, name) or name, kind, f"output: {name} ({kind.value}), from OpsNames.txt"
     if task is Task.REGRESSION:
         raise AmbiguousCaseError(
-            "OpsNames.txt does not say which operation predicts", hint="Name it with --output-op NAME --task regression."
+            "OpsNames.txt does not say which operation predicts",
+            hint="Name it with --output-op NAME --task regression.",
         )
     candidates = _logits_candidates(nodes)
     if len(candidates) == 1:

@@ -35,7 +35,8 @@ ALLOWED = frozenset(
     "BatchToSpace BatchToSpaceND BroadcastArgs BroadcastTo Concat ConcatOffset ConcatV2 Const DepthToSpace "
     "DynamicPartition DynamicStitch Empty EnsureShape ExpandDims ExtractImagePatches Fill Gather GatherNd GatherV2 "
     "GuaranteeConst Identity IdentityN InvertPermutation MirrorPad NoOp OneHot OnesLike Pack Pad PadV2 "
-    "ParallelConcat ParallelDynamicStitch Placeholder PlaceholderWithDefault PreventGradient Rank Reshape ResourceGather "
+    "ParallelConcat ParallelDynamicStitch Placeholder PlaceholderWithDefault PreventGradient Rank Reshape "
+    "ResourceGather "
     "ReverseV2 ReverseSequence ScatterNd Shape ShapeN Size Slice Snapshot SpaceToBatch SpaceToBatchND SpaceToDepth "
     "Split SplitV Squeeze StopGradient StridedSlice TensorScatterUpdate TensorScatterAdd Tile Transpose Unpack Where "
     "ZerosLike Unique UniqueV2 Bucketize "
@@ -57,7 +58,9 @@ ALLOWED = frozenset(
 )
 """Operations that a foreign graph may use between input and output: mathematics, arrays, random numbers, state."""
 
-CALLS = frozenset("Case If PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile While".split())
+CALLS = frozenset(
+    "Case If PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile While".split()
+)
 """Allowed operations that run functions of the library; the functions' bodies are checked as well."""
 
 HARMFUL = frozenset(
@@ -71,7 +74,8 @@ HARMFUL = frozenset(
     "RemoteCall RemoteFusedGraphExecute RpcCall RpcClient RpcServer TryRpc Rpc DataServiceDataset DataServiceDatasetV2 "
     "DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2 "
     # Python and the process itself
-    "PyFunc PyFuncStateless EagerPyFunc Abort XlaCustomCall XlaCustomCallV2 XlaHostCompute XlaLaunch XlaLaunchV2".split()
+    "PyFunc PyFuncStateless EagerPyFunc Abort XlaCustomCall XlaCustomCallV2 XlaHostCompute XlaLaunch "
+    "XlaLaunchV2".split()
 )
 """Operations whose mere presence in a file is refused."""
 

@@ -1,7 +1,7 @@
 """The inference sub-graph: what lies between a network's input and its outputs, cut at the variables.
 
-The saver, the optimizer, summaries and initialisers of a MetaGraph are left behind here. What is kept is checked against
-the allow-list before anything else looks at it.
+The saver, the optimizer, summaries and initialisers of a MetaGraph are left behind here. What is kept is checked
+against the allow-list before anything else looks at it.
 """
 
 from __future__ import annotations
@@ -138,14 +138,15 @@ def _check_placeholders(kept: list[Any], feeds: Mapping[str, float], open_inputs
     if missing:
         raise InputError(
             f"the network has further inputs without a value: {', '.join(missing)}",
-            hint="Give each one with --feed NAME=VALUE (for example --feed keep_prob=1), or name the input with --input-op.",
+            hint="Give each one with --feed NAME=VALUE (such as --feed keep_prob=1), or name the input with --input-op.",
         )
 
 
 def _variable(node: Any) -> GraphVariable:
     if "/part_" in node.name:
         raise UnsupportedError(
-            f"the variable {node.name!r} is partitioned", hint="Train without a partitioner, or save the joined variable."
+            f"the variable {node.name!r} is partitioned",
+            hint="Train without a partitioner, or save the joined variable.",
         )
     return GraphVariable(
         name=node.name,

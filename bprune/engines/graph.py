@@ -1,7 +1,8 @@
 """The engine `graph`: run the rebuilt TensorFlow graph once per draw.
 
-It is the oracle of the other engines and the way out for networks that cannot be lowered. The graph is foreign, so it is
-bound to variables of our own here, filled from the checkpoint; its initialisers and its saver are not even imported.
+It is the oracle of the other engines and the way out for networks that cannot be lowered. The graph is foreign, so
+it is bound to variables of our own here, filled from the checkpoint; its initialisers and its saver are not even
+imported.
 """
 
 from __future__ import annotations

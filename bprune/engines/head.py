@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import softmax
 
 from bprune.arrays import AnyArray, FloatArray
 from bprune.case.roles import Output
@@ -36,19 +37,18 @@ def class_probabilities(output: AnyArray, examples: int, kind: Output) -> FloatA
             hint="Name another output with --output-op, or say --task regression.",
         )
     if kind is Output.LOGITS:
-        return _softmax(np.concatenate([np.zeros_like(columns), columns], axis=1) if columns.shape[1] == 1 else columns)
+        logits = np.concatenate([np.zeros_like(columns), columns], axis=1) if columns.shape[1] == 1 else columns
+        return np.asarray(softmax(logits, axis=1), np.float32)
     probabilities = np.concatenate([1.0 - columns, columns], axis=1) if columns.shape[1] == 1 else columns
-    if np.abs(probabilities.sum(axis=1) - 1.0).max(initial=0.0) > _SUM_TOLERANCE or probabilities.min(initial=0.0) < 0.0:
+    if (
+        np.abs(probabilities.sum(axis=1) - 1.0).max(initial=0.0) > _SUM_TOLERANCE
+        or probabilities.min(initial=0.0) < 0.0
+    ):
         raise SelfCheckError(
             "the output is said to hold probabilities, but they are negative or do not sum to 1",
             hint="Is it logits? Write the case with the logits, or name them with --output-op.",
         )
     return np.asarray(probabilities, np.float32)
-
-
-def _softmax(logits: AnyArray) -> FloatArray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
 
 
 def predicted_values(output: AnyArray, examples: int) -> FloatArray:

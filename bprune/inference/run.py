@@ -115,7 +115,9 @@ def run_draws(
         for first in range(0, mc_iters, blocks.draws):
             numbers = range(first, min(first + blocks.draws, mc_iters))
             draws = engine.draw(block, numbers)
-            moments = moments.update(draws, targets) if isinstance(moments, RegressionMoments) else moments.update(draws)
+            moments = (
+                moments.update(draws, targets) if isinstance(moments, RegressionMoments) else moments.update(draws)
+            )
             sink.add(start, first, draws)
             progress((start + len(block) * (numbers.stop / mc_iters)) / examples)
         sink.add_summary(start, moments.summary())

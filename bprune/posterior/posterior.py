@@ -74,7 +74,7 @@ class Posterior:
                 where = [int(axis) for axis in np.unravel_index(int(bad[0]), values.shape)]
                 value = values.reshape(-1)[bad[0]]
                 raise DamagedFileError(
-                    f"the posterior {self.name!r} has the {label} {value} at {where} and {bad.size - 1} more such values",
+                    f"the posterior {self.name!r} has the {label} {value} at {where}, and {bad.size - 1} more such",
                     hint="The training diverged; choose an earlier iteration with --checkpoint.",
                 )
 
@@ -154,5 +154,8 @@ class Network:
         for posterior in self.posteriors:
             for site in posterior.sites:
                 joined.setdefault(site, []).append((posterior.stored_scale.start, masks[posterior.name].reshape(-1)))
-        flat = {site: np.concatenate([mask for _, mask in sorted(parts, key=lambda part: part[0])]) for site, parts in joined.items()}
+        flat = {
+            site: np.concatenate([mask for _, mask in sorted(parts, key=lambda part: part[0])])
+            for site, parts in joined.items()
+        }
         return {site: mask for site, mask in flat.items() if not mask.all()}

@@ -147,10 +147,8 @@ def _site(
     )
 
 
-def _location(
-    nodes: Nodes, variables: dict[str, GraphVariable], stored: Stored, usages: list[Usage]
-) -> Stored | str:
-    """The location as the graph adds it to the noise; where it is added elsewhere, the variable named like the scale."""
+def _location(nodes: Nodes, variables: dict[str, GraphVariable], stored: Stored, usages: list[Usage]) -> Stored | str:
+    """The location that the graph adds to the noise; where it is added elsewhere, the variable named like the scale."""
     tensors = {usage.loc for usage in usages if usage.loc is not None}
     found = {stored_tensor(nodes, variables, tensor) for tensor in tensors}
     if not found:
@@ -273,11 +271,13 @@ def _uncovered(
         if node.op in RANDOM_OPERATIONS and node.name not in covered:
             layer = _layer_of_operation(case, node.name)
             if layer not in explained:
-                other = "noise beside its posterior, such as dropout" if layer in prunable else f"a posterior of {_FORM}"
+                other = (
+                    "noise beside its posterior, such as dropout" if layer in prunable else f"a posterior of {_FORM}"
+                )
                 found.setdefault(layer or node.name, other if layer else f"draws random numbers ({node.op}) in {_FORM}")
-    for layer in case.layer_names.layers:
-        if layer.family not in (None, "unknown") and layer.name not in prunable | explained | set(found):
-            found[layer.name] = f"LayerNames.txt calls it {layer.family}, but the graph samples it in {_FORM}"
+    for note in case.layer_names.layers:
+        if note.family not in (None, "unknown") and note.name not in prunable | explained | set(found):
+            found[note.name] = f"LayerNames.txt calls it {note.family}, but the graph samples it in {_FORM}"
     return [Unrecognised(name, reason) for name, reason in found.items()]
 
 

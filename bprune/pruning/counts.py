@@ -71,7 +71,9 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
     ]
     if not empty:
         return
-    largest = ", ".join(f"{item.layer} (largest {rule.criterion.name} {rule.criterion.score(item).max():.3g})" for item in empty)
+    largest = ", ".join(
+        f"{item.layer} (largest {rule.criterion.name} {rule.criterion.score(item).max():.3g})" for item in empty
+    )
     usual = " / ".join(f"{threshold_of_sparsity(network, rule.criterion, share):.3g}" for share in (0.5, 0.8, 0.95))
     raise TargetError(
         f"pruning {rule.describe()} leaves these layers without a weight: {largest}",

@@ -83,7 +83,8 @@ def prune_network(
     if not network.posteriors:
         reasons = "; ".join(f"{item.name}: {item.reason}" for item in network.unrecognised)
         raise UnsupportedError(
-            f"the case {case.name} has no weight with a recognised posterior, so there is nothing to prune", hint=reasons or None
+            f"the case {case.name} has no weight with a recognised posterior, so there is nothing to prune",
+            hint=reasons or None,
         )
     masks = choose_masks(network, rule)
     if not allow_empty_layers:

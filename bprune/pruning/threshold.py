@@ -80,7 +80,7 @@ def choose_masks(network: Network, rule: Rule) -> dict[str, BoolArray]:
         return _lowest(network, rule.criterion, rule.sparsity)
     masks = {}
     for posterior in network.posteriors:
-        threshold = rule.layer_thresholds.get(posterior.layer, rule.threshold)
+        threshold = rule.layer_thresholds.get(posterior.layer, rule.threshold or 0.0)
         masks[posterior.name] = np.asarray((rule.criterion.score(posterior) >= threshold) & posterior.mask)
     return masks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bprune.results.read import Results, open_results
+from bprune.results.record import infer
 from bprune.results.schema import SCHEMA_VERSION, SNR_QUANTILES, LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
 
@@ -13,5 +14,6 @@ __all__ = [
     "Results",
     "ResultsWriter",
     "RunRecord",
+    "infer",
     "open_results",
 ]

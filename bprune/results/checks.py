@@ -23,6 +23,7 @@ __all__ = ["check_objects", "check_readable", "check_variables", "read_attribute
 
 _MAX_OBJECTS = 256
 _ANY_SIZE_BYTES = 64 * 2**20
+_MAX_ATTRIBUTE_BYTES = 16 * 2**20
 _MAX_EXPANSION = 1100
 """Deflate expands by 1032 at most."""
 
@@ -89,10 +90,13 @@ def read_attribute(item: h5py.HLObject, name: str, kind: type) -> Any:
         KeyError: If there is none of this name.
     """
     attribute = item.attrs.get_id(name)
-    is_text = h5py.check_string_dtype(attribute.dtype) is not None
-    found = str if is_text else {"i": int, "u": int, "f": float}.get(attribute.dtype.kind)
-    if found is not kind or attribute.shape not in ((), (1,)):  # netCDF programs write one number as an array
+    text = h5py.check_string_dtype(attribute.dtype)
+    found = {"i": int, "u": int, "f": float}.get(attribute.dtype.kind) if text is None else str
+    one = attribute.shape in ((), (1,))  # netCDF programs write one number as an array of one
+    if found is not kind or not one or attribute.dtype.itemsize > _MAX_ATTRIBUTE_BYTES:
         raise DamagedFileError(f"the attribute {name} is not one {kind.__name__}, as it is in every results file")
+    if text is not None and text.length is None:  # reading it could take for ever, see hdf5.py
+        raise DamagedFileError(f"the attribute {name} has a variable length, as BPrune writes none")
     value = np.asarray(item.attrs[name]).reshape(()).item()
     return value.decode("utf-8") if isinstance(value, bytes) else value
 

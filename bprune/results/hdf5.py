@@ -81,8 +81,7 @@ class HDF5Output:
             if "draw" in variable.dims:
                 options["fillvalue"] = np.nan  # a draw that was not made
         dataset = self._datasets[group.name.strip("/"), name] = group.create_dataset(name, shape, **options)
-        dataset.attrs["long_name"] = variable.long_name
-        dataset.attrs["units"] = variable.units
+        _set_attributes(dataset, {"long_name": variable.long_name, "units": variable.units})
         return dataset
 
     def shape(self, group: str, name: str) -> tuple[int, ...]:
@@ -99,8 +98,7 @@ class HDF5Output:
     def set_attributes(self, attributes: Mapping[str, Any], group: str = "/", name: str | None = None) -> None:
         """Set attributes of the file, of a group, or of a variable."""
         with self._writing():
-            item = self._file[group] if name is None else self._datasets[group, name]
-            item.attrs.update(attributes)
+            _set_attributes(self._file[group] if name is None else self._datasets[group, name], attributes)
 
     def close(self) -> None:
         """Write everything to the file and close it."""
@@ -138,6 +136,20 @@ class HDF5Output:
         sink = os.memfd_create("bprune-unwritten") if in_memory else os.open(os.devnull, os.O_RDWR)
         os.dup2(sink, self._file.id.get_vfd_handle())
         os.close(sink)
+
+
+def _set_attributes(item: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
+    """Set attributes, strings with a fixed length.
+
+    HDF5 keeps strings of variable length in a heap without checksums, and can loop for ever when one byte of it is
+    wrong; nothing that BPrune reads lies there.
+    """
+    for name, value in attributes.items():
+        if isinstance(value, str):
+            encoded = value.encode("utf-8")
+            item.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
+        else:
+            item.attrs[name] = value
 
 
 def chunk_shape(dims: Sequence[str], shape: Sequence[int], itemsize: int) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ def coordinate(dim: str) -> Variable:
 
 
 def layout(task: Task, input_rank: int, input_dtype: str = "f4") -> dict[str, dict[str, Variable]]:
-    """Every variable that a file of this task may hold, by group; coordinates apart.
+    """Every variable that a file of this task may hold, by group, in new dictionaries; coordinates apart.
 
     Args:
         task: Classification or regression.
@@ -56,11 +56,11 @@ def layout(task: Task, input_rank: int, input_dtype: str = "f4") -> dict[str, di
     """
     axes = ("example", *(f"input_dim_{axis}" for axis in range(input_rank - 1)))
     return {
-        "posterior_predictive": _DRAWS[task],
-        "summary": _SUMMARY[task],
-        "observed_data": _OBSERVED[task],
+        "posterior_predictive": dict(_DRAWS[task]),
+        "summary": dict(_SUMMARY[task]),
+        "observed_data": dict(_OBSERVED[task]),
         "constant_data": {"x": Variable(axes, input_dtype, "inputs of the network")},
-        "layers": _LAYERS,
+        "layers": dict(_LAYERS),
         "sample_stats": {"draws": Variable(("example",), "i8", "number of draws made")},
     }
 

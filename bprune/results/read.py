@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from bprune.results.checks import (
     read_attributes,
     reading,
 )
-from bprune.results.schema import WIDENED, LayerRecord, RunRecord, provenance, sparsity
+from bprune.results.schema import WIDENED, LayerRecord, RunRecord, provenance, sparsity, text_digest
 
 __all__ = ["Results", "open_results"]
 
@@ -192,8 +192,11 @@ def _read(file: h5py.File, path: Path) -> Results:
     task = Task(attributes["task"])
     check_variables(file, task, attributes["mc_iters"])
     run = RunRecord.from_attributes(attributes)
-    layers = _read_layers(file["layers"])
-    _check_provenance(attributes["provenance"], json.loads(provenance(run, task, layers)))
+    record = attributes["provenance"]
+    if text_digest(record) != attributes["provenance_digest"]:
+        raise DamagedFileError(f"{path} has a provenance record that was altered: its digest differs")
+    layers = _read_layers(file["layers"], [layer["name"] for layer in json.loads(record)["layers"]])
+    _check_provenance(json.loads(record), json.loads(provenance(run, task, layers)))
     summary_type = ClassificationSummary if task is Task.CLASSIFICATION else RegressionSummary
     names = [item.name for item in fields(summary_type)]
     values = {name: file["summary"][name][...] for name in names if name in file["summary"]}
@@ -204,18 +207,17 @@ def _read(file: h5py.File, path: Path) -> Results:
     return Results(path, task, run, layers, summary_type(**values), labels, draws_made, file)
 
 
-def _read_layers(group: h5py.Group) -> tuple[LayerRecord, ...]:
-    names = group["layer"].asstr()[...]
+def _read_layers(group: h5py.Group, names: Sequence[str]) -> tuple[LayerRecord, ...]:
+    """The layers; their names come from the provenance record, since HDF5 keeps those of the group unchecked."""
     columns = [group[name][...].tolist() for name in ("weights", "nonzeros", "snr_quantiles")]
     return tuple(
-        LayerRecord(str(name), weights, nonzeros, tuple(quantiles))
+        LayerRecord(name, weights, nonzeros, tuple(quantiles))
         for name, weights, nonzeros, quantiles in zip(names, *columns, strict=True)
     )
 
 
-def _check_provenance(stored: str, expected: Mapping[str, Any]) -> None:
-    """HDF5 keeps strings without a checksum, but a damaged one does not agree with its copy."""
-    for name, value in json.loads(stored).items():
+def _check_provenance(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for name, value in stored.items():
         if name not in expected or expected[name] != value:
             raise DamagedFileError(
                 f"the file's provenance record says {name} = {value!r}, the rest of the file does not"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from bprune.arrays import BoolArray
 from bprune.case.case import Case, load_case
 from bprune.engines.base import Engine
 from bprune.engines.graph import GraphEngine
-from bprune.errors import MissingFileError, UsageError
+from bprune.errors import DamagedFileError, MissingFileError, UsageError
 from bprune.inference.data import Dataset, fit_inputs, fit_labels, read_data
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.run import DEFAULT_MC_ITERS, choose_blocks, run_draws
@@ -24,7 +25,7 @@ from bprune.results.read import Results, open_results
 from bprune.results.schema import LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
 
-__all__ = ["infer", "layer_records", "load_data", "record_draws"]
+__all__ = ["infer", "layer_records", "load_data", "new_run", "record_draws"]
 
 
 def infer(
@@ -74,18 +75,7 @@ def infer(
     masks = choose_masks(network, rule) if rule is not None else network.masks
     engine = GraphEngine(loaded, network, masks, seed)
     dataset = load_data(loaded, engine, data if isinstance(data, Dataset) else _path(data), scale=scale)
-    run = RunRecord(
-        mc_iters=mc_iters,
-        seed=seed,
-        engine=engine.name,
-        sampling=engine.sampling,
-        checkpoint_digest=loaded.checkpoint.digest(),
-        case=loaded.name,
-        command="bprune.infer",
-        threshold=threshold,
-        criterion=rule.criterion.name if rule is not None else "none",
-        versions=library_versions(),
-    )
+    run = new_run(loaded, engine, mc_iters=mc_iters, seed=seed, rule=rule, command="bprune.infer")
     return record_draws(
         loaded,
         network,
@@ -99,6 +89,37 @@ def infer(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def new_run(case: Case, engine: Engine, *, mc_iters: int, seed: int, rule: Rule | None, command: str) -> RunRecord:
+    """What a results file says of a run.
+
+    The criterion and threshold are those of this run; else those with which the case itself was pruned.
+    """
+    threshold, criterion = _pruned_with(case) if rule is None else (rule.threshold, rule.criterion.name)
+    return RunRecord(
+        mc_iters=mc_iters,
+        seed=seed,
+        engine=engine.name,
+        sampling=engine.sampling.value,
+        checkpoint_digest=case.checkpoint.digest(),
+        case=case.name,
+        command=command,
+        threshold=threshold,
+        criterion=criterion,
+        versions=library_versions(),
+    )
+
+
+def _pruned_with(case: Case) -> tuple[float | None, str]:
+    if case.files.pruning is None:
+        return None, "none"
+    try:
+        record = json.loads(case.files.pruning.read_text(encoding="utf-8"))
+        threshold = record["threshold"]
+        return None if threshold is None else float(threshold), str(record["criterion"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{case.files.pruning} is not a pruning record: {error}") from error
 
 
 def _path(data: str | Path | None) -> Path | None:

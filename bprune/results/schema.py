@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -26,6 +27,7 @@ __all__ = [
     "RunRecord",
     "provenance",
     "sparsity",
+    "text_digest",
 ]
 
 SCHEMA_VERSION = 1
@@ -56,6 +58,7 @@ ATTRIBUTES: Mapping[str, type] = {
     "inference_library_version": str,
     "versions": str,
     "provenance": str,
+    "provenance_digest": str,
 }
 """The root attributes that a reader needs. `Conventions`, `title`, `history` and `source` are for people."""
 
@@ -173,7 +176,7 @@ class RunRecord:
         object.__setattr__(self, "versions", versions)
 
     def attributes(self, task: Task) -> dict[str, Any]:
-        """The root attributes but `provenance`, None written as NaN."""
+        """The root attributes but those on provenance, None written as NaN."""
         record = dataclasses.asdict(self) | {
             "schema_version": SCHEMA_VERSION,
             "task": task.value,
@@ -182,7 +185,7 @@ class RunRecord:
             "inference_runtime_s": math.nan if self.inference_runtime_s is None else float(self.inference_runtime_s),
             "versions": json.dumps(dict(self.versions), sort_keys=True),
         }
-        return {name: record[name] for name in ATTRIBUTES if name != "provenance"}
+        return {name: record[name] for name in ATTRIBUTES if name in record}
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> RunRecord:
@@ -203,8 +206,7 @@ class RunRecord:
 def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord]) -> str:
     """Everything that says where the numbers come from, as one JSON object.
 
-    It repeats the root attributes and the layers' counts, and a reader compares the two: HDF5 keeps strings without
-    a checksum.
+    It repeats the root attributes, and the layers' names and counts; a reader compares the two.
     """
     record = dataclasses.asdict(run) | {
         "schema_version": SCHEMA_VERSION,
@@ -213,3 +215,8 @@ def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord]) -> str
         "layers": [{"name": item.name, "weights": item.weights, "nonzeros": item.nonzeros} for item in layers],
     }
     return json.dumps(record, sort_keys=True, ensure_ascii=False)
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text: HDF5 keeps long attributes without a checksum."""
+    return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -20,7 +20,16 @@ from bprune.errors import OutputError, UsageError
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
 from bprune.results.contents import plan_contents
 from bprune.results.hdf5 import HDF5Output
-from bprune.results.schema import CONVENTIONS, LIBRARY, WIDENED, LayerRecord, RunRecord, provenance, sparsity
+from bprune.results.schema import (
+    CONVENTIONS,
+    LIBRARY,
+    WIDENED,
+    LayerRecord,
+    RunRecord,
+    provenance,
+    sparsity,
+    text_digest,
+)
 
 __all__ = ["ResultsWriter"]
 
@@ -163,13 +172,15 @@ class ResultsWriter:
                 f"draws, and {self._stored[example]} draws are stored"
             )
         run = dataclasses.replace(self._run, inference_runtime_s=runtime_s)
+        record = provenance(run, self._task, self._layers)
         attributes = {
             "Conventions": CONVENTIONS,
             "title": f"BPrune: MC inference of {run.case}",
             "history": f"{run.created_at} {run.command}",
             "source": f"{LIBRARY} {run.inference_library_version}",
             **run.attributes(self._task),
-            "provenance": provenance(run, self._task, self._layers),
+            "provenance": record,
+            "provenance_digest": text_digest(record),
         }
         self._file.set_attributes(attributes)
         self._file.close()

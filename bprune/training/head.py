@@ -62,9 +62,7 @@ def read_head(output: Any, task: Task | None) -> Head:
     return _of_tensor(output, task)
 
 
-_PREDICT = (
-    "Pass predict=FUNCTION, a function of the inputs that returns the logits, or (mean, standard deviation) of a regression."
-)
+_PREDICT = "Pass predict=FUNCTION, a function of the inputs that returns logits, or (mean, standard deviation)."
 
 
 def _of_mapping(output: Mapping[str, Any]) -> Head:
@@ -101,11 +99,7 @@ def _of_tensor(output: Any, task: Task | None) -> Head:
 
 def task_of_loss(loss: Any) -> Task | None:
     """What a compiled Keras model predicts, from the name of its loss; None when the name does not tell."""
-    if isinstance(loss, str):
-        name = loss
-    else:
-        name = getattr(loss, "__name__", "") or type(loss).__name__
-    name = name.lower()
+    name = (loss if isinstance(loss, str) else getattr(loss, "__name__", "") or type(loss).__name__).lower()
     if any(word in name for word in _CLASSIFICATION_LOSSES):
         return Task.CLASSIFICATION
     if any(word in name for word in _REGRESSION_LOSSES):

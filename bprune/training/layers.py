@@ -15,7 +15,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-/>]")
 
 
 def node_name(name: str) -> str:
-    """A name as TensorFlow allows it for an operation: `den_1/kernel` of `den_1/kernel:0`; odd characters become `_`."""
+    """A name that TensorFlow allows for an operation: `den_1/kernel` of `den_1/kernel:0`; odd characters become `_`."""
     clean = _NOT_IN_NAMES.sub("_", name.rsplit(":", 1)[0] if re.search(r":\d+$", name) else name)
     return clean if re.match(r"[A-Za-z0-9.]", clean) else f"v{clean}"
 

@@ -50,7 +50,9 @@ class GivenRoles:
             UsageError: If both logits and prediction are given.
         """
         if self.logits is not None and self.prediction is not None:
-            raise UsageError("logits= and prediction= are both given", hint="A classifier has logits, a regression a prediction.")
+            raise UsageError(
+                "logits= and prediction= are both given", hint="A classifier has logits, a regression a prediction."
+            )
         names = {role: _name(value) for role, value in vars(self).items() if value is not None}
         return {role: (name,) for role, name in names.items()}
 
@@ -90,7 +92,8 @@ def describe_graph(
         graph=graph_part,
         roles=replace(roles, input=graph_part.input),
         shapes={
-            name: (tuple(variable.shape.as_list()), variable.dtype.base_dtype.name) for name, variable in variables.items()
+            name: (tuple(variable.shape.as_list()), variable.dtype.base_dtype.name)
+            for name, variable in variables.items()
         },
         values=lambda: {name: np.asarray(value) for name, value in run(variables).items()},
     )
@@ -98,14 +101,15 @@ def describe_graph(
 
 def _extract(meta_graph: Any, nodes: Nodes, roles: Roles, saved: set[str]) -> tuple[InferenceGraph, Roles]:
     """The graph with the likelihood and the accuracy, or without them where they need training operations."""
-    extras = {"log_prob": roles.log_prob, "accuracy": roles.accuracy}
-    for role, name in extras.items():
-        if name is not None and not _is_clean(meta_graph, nodes, roles, name, saved):
-            extras[role] = None
-    roles = replace(roles, **extras)
-    if not any(extras.values()):
+
+    def clean(name: str | None) -> str | None:
+        return name if name is not None and _is_clean(meta_graph, nodes, roles, name, saved) else None
+
+    roles = replace(roles, log_prob=clean(roles.log_prob), accuracy=clean(roles.accuracy))
+    extras = [name for name in (roles.log_prob, roles.accuracy) if name is not None]
+    if not extras:
         roles = replace(roles, label=None)
-    wanted = [*roles.outputs, *(name for name in extras.values() if name)]
+    wanted = [*roles.outputs, *extras]
     open_inputs = [roles.label] if roles.label else []
     return extract(meta_graph, nodes, input=roles.input, outputs=wanted, open_inputs=open_inputs), roles
 
@@ -119,4 +123,3 @@ def _is_clean(meta_graph: Any, nodes: Nodes, roles: Roles, name: str, saved: set
     except BPruneError:
         return False
     return all(variable.name in saved for variable in graph.variables)
-

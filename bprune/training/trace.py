@@ -57,7 +57,9 @@ def describe_function(function: Callable[[Any], Any], *, spec: Any | None, task:
     if spec is None and signature:
         spec = signature[0]
     if spec is None:
-        raise UsageError("the input's shape is not known", hint="Pass input_spec=tf.TensorSpec([None, ...], tf.float32).")
+        raise UsageError(
+            "the input's shape is not known", hint="Pass input_spec=tf.TensorSpec([None, ...], tf.float32)."
+        )
     return _describe(function, spec, task, None)
 
 
@@ -67,7 +69,8 @@ def _spec_of_model(model: Any) -> Any:
     inputs = getattr(model, "inputs", None)
     if inputs and len(inputs) > 1:
         raise UnsupportedError(
-            f"the model has {len(inputs)} inputs; a case has one", hint="Pass predict=FUNCTION of one tensor and input_spec."
+            f"the model has {len(inputs)} inputs; a case has one",
+            hint="Pass predict=FUNCTION of one tensor and input_spec.",
         )
     if inputs:
         return tf.TensorSpec([None, *inputs[0].shape[1:]], inputs[0].dtype)

@@ -93,7 +93,9 @@ def describe_network(
             raise UsageError("predict= and input_spec= do not go with a session", hint="Name tensors: input=, logits=.")
         return describe_graph(network.graph, given, task, lambda tensors: dict(network.run(dict(tensors))))
     if given != GivenRoles():
-        raise UsageError(f"{', '.join(given.annotations())} go with a session only", hint="Pass predict=FUNCTION instead.")
+        raise UsageError(
+            f"{', '.join(given.annotations())} go with a session only", hint="Pass predict=FUNCTION instead."
+        )
     if not tf.executing_eagerly():
         raise UsageError(
             "a Keras model in a TensorFlow 1 graph is written from its session",

@@ -54,7 +54,7 @@ class World:
 
     @property
     def outputs(self) -> int:
-        return self.draws.values.shape[2]
+        return int(self.draws.values.shape[2])
 
     def summary(self, start: int = 0, stop: int | None = None) -> ClassificationSummary | RegressionSummary:
         part = slice(start, stop)
@@ -128,7 +128,8 @@ def contents(results: Results) -> dict[str, object]:
         item.name: getattr(results.summary, item.name) for item in fields(results.summary)
     }
     arrays |= {"inputs": results.inputs, "labels": results.labels, "draws_made": results.draws_made}
-    arrays |= {"values": draws and draws.values, "scale": draws and draws.scale}
+    if draws is not None:
+        arrays |= {"values": draws.values, "scale": draws.scale}
     plain = {name: None if array is None else (str(array.dtype), array.tolist()) for name, array in arrays.items()}
     return {**plain, "task": results.task, "run": repr(results.run), "layers": repr(results.layers)}
 

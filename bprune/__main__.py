@@ -1,0 +1,5 @@
+"""`python -m bprune` is the command `bprune`."""
+
+from bprune.cli import main
+
+main()

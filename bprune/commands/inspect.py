@@ -1,0 +1,172 @@
+"""`bprune inspect`: what a case holds and how much signal its weights carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bprune.commands.options import case_options, common_options, parse_pairs
+from bprune.commands.output import number, plain_tensorflow, print_json, print_table, tell
+
+if TYPE_CHECKING:
+    from bprune.case import Case
+    from bprune.posterior import Network, SnrSummary
+
+__all__ = ["command"]
+
+_SHOWN = {"5%": 1, "median": 3, "95%": 5, "max": 6}
+
+
+@click.command("inspect")
+@case_options
+@click.option(
+    "--threshold", type=float, default=10.0, show_default=True, metavar="SNR", help="Count weights below this SNR."
+)
+@common_options
+def command(
+    case_dir: Path,
+    checkpoint: str | None,
+    input_op: str | None,
+    output_op: str | None,
+    task: str | None,
+    feed: tuple[str, ...],
+    trust_graph: bool,
+    threshold: float,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+) -> None:
+    """Show the layers of a case, their posteriors and their signal-to-noise ratios.
+
+    \b
+    Example:
+      bprune inspect --case-dir sample_checkpoints/digits_conv
+      bprune inspect --case-dir runs/mnist --checkpoint 14000 --threshold 2.5 --json
+    """
+    if threshold < 0.0:
+        raise click.UsageError(f"--threshold {threshold:g} must be at least 0")
+    feeds = parse_pairs("--feed", feed)
+    with plain_tensorflow(verbose):
+        from bprune.case import load_case
+        from bprune.posterior import read_network
+
+        case = load_case(
+            case_dir,
+            checkpoint=checkpoint,
+            input_op=input_op,
+            output_op=output_op,
+            task=task,
+            feeds=feeds,
+            trust_graph=trust_graph,
+        )
+        content = _describe(case, read_network(case), threshold)
+    if as_json:
+        print_json(content)
+    else:
+        _print(content, verbose, quiet)
+
+
+def _describe(case: Case, network: Network, threshold: float) -> dict[str, Any]:
+    from bprune.posterior import summarise_snr
+
+    files, roles, graph = case.files, case.roles, case.graph
+    return {
+        "schema": "bprune-inspect 1",
+        "case": str(files.root),
+        "checkpoint": files.iteration.name,
+        "iterations": [item.name for item in files.iterations],
+        "meta": files.meta.name,
+        "pruned": files.pruning is not None or any(not item.mask.all() for item in network.posteriors),
+        "heldout": files.heldout is not None,
+        "task": case.task.value,
+        "input": {"name": roles.input, "shape": graph.input_shape, "dtype": graph.input_dtype},
+        "output": {"name": roles.output, "holds": roles.kind.value, "scale": roles.scale},
+        "label": roles.label,
+        "log_prob": roles.log_prob,
+        "accuracy": roles.accuracy,
+        "samples": roles.samples,
+        "recognised": list(roles.found),
+        "threshold": threshold,
+        "layers": [
+            {
+                "layer": item.layer,
+                "part": item.part,
+                "kind": item.kind,
+                "family": item.family.name,
+                "shape": item.shape,
+                **_snr(summarise_snr([item], threshold)),
+            }
+            for item in network.posteriors
+        ],
+        "deterministic": _deterministic(case, network),
+        "total": _snr(summarise_snr(network.posteriors, threshold)),
+        "unpruned": [{"name": item.name, "reason": item.reason} for item in network.unrecognised],
+    }
+
+
+def _snr(summary: SnrSummary) -> dict[str, Any]:
+    from bprune.posterior import SNR_QUANTILES
+
+    return {
+        "weights": summary.weights,
+        "nonzeros": summary.kept,
+        "snr_quantiles": {f"{share:g}": value for share, value in zip(SNR_QUANTILES, summary.quantiles, strict=True)},
+        "below_threshold": summary.below,
+    }
+
+
+def _deterministic(case: Case, network: Network) -> list[dict[str, Any]]:
+    """Variables that belong to no posterior: biases, batch norm, ordinary layers."""
+    stored = {item.stored_loc.variable for item in network.posteriors}
+    stored |= {item.stored_scale.variable for item in network.posteriors}
+    return [
+        {"layer": layer.name, "kind": layer.kind, "variable": name, "shape": case.checkpoint.entries[name].shape}
+        for layer in case.layer_names.layers
+        for name in layer.variables
+        if name not in stored
+    ]
+
+
+def _print(content: dict[str, Any], verbose: int, quiet: bool) -> None:
+    iterations = content["iterations"]
+    shape = content["input"]["shape"]
+    sizes = "x".join("?" if size is None else str(size) for size in shape[1:]) if shape else "any shape"
+    click.echo(f"{content['case']}: {content['task']}, checkpoint {content['checkpoint']} of {len(iterations)}")
+    click.echo(
+        f"input {content['input']['name']} ({sizes} {content['input']['dtype']}), "
+        f"output {content['output']['name']} ({content['output']['holds']})"
+    )
+    below = f"SNR < {content['threshold']:g}"
+    columns = ["tensor", "kind", "family", "shape", "weights", "kept", *(f"SNR {name}" for name in _SHOWN), below]
+    rows = [
+        [
+            f"{item['layer']}/{item['part']}",
+            item["kind"],
+            item["family"],
+            "x".join(map(str, item["shape"])),
+            *_cells(item),
+        ]
+        for item in content["layers"]
+    ]
+    rows += [[""] * len(columns), ["all posteriors", "", "", "", *_cells(content["total"])]]
+    print_table(columns, rows, text_columns=4)
+    deterministic = content["deterministic"]
+    if deterministic:
+        names = ", ".join(item["variable"] for item in deterministic)
+        click.echo(f"deterministic, never pruned: {names}")
+    for item in content["unpruned"]:
+        click.echo(f"not prunable: {item['name']}: {item['reason']}")
+    if len(iterations) > 1:
+        click.echo(f"iterations: {', '.join(iterations)}")
+    if verbose:
+        for sentence in content["recognised"]:
+            tell(sentence, quiet=quiet)
+
+
+def _cells(item: dict[str, Any]) -> list[str]:
+    quantiles = list(item["snr_quantiles"].values())
+    shown = [number(quantiles[index]) for index in _SHOWN.values()]
+    below = item["below_threshold"]
+    return [f"{item['weights']:,}", f"{item['nonzeros']:,}", *shown, "-" if below != below else f"{below:.1%}"]

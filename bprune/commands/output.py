@@ -1,0 +1,103 @@
+"""What commands print: JSON objects or tables on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+__all__ = ["number", "plain_tensorflow", "print_json", "print_table", "tell"]
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """One object on standard output; NaN and infinities as null, which JSON has no words for."""
+    click.echo(json.dumps(_plain(content), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def tell(message: str, *, quiet: bool = False) -> None:
+    """A line for people, on standard error."""
+    if not quiet:
+        click.echo(message, err=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
+    """A table on standard output.
+
+    Args:
+        columns: Headings.
+        rows: Cells; a row of empty cells draws a line.
+        text_columns: How many columns, from the left, are text; the others are numbers and stand right.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < text_columns else "right", overflow="fold")
+    for row in rows:
+        if any(row):
+            table.add_row(*row)
+        else:
+            table.add_section()
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False)
+    console.print(table)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    if value != 0.0 and (abs(value) >= 10.0 ** (digits + 2) or abs(value) < 10.0**-digits):
+        return f"{value:.{max(digits - 1, 1)}g}"
+    return f"{value:.{digits}f}"
+
+
+@contextmanager
+def plain_tensorflow(verbose: int = 0) -> Iterator[None]:
+    """Import TensorFlow without its start-up messages and run the body without third-party warnings.
+
+    TensorFlow's C++ code writes to file descriptor 2 before any of its settings are read, so the descriptor itself
+    points elsewhere while it is imported. With `-vv` everything is shown.
+    """
+    if verbose >= 2:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _discarded_stderr():
+            import tensorflow as tf
+        tf.get_logger().setLevel("ERROR")
+        yield
+
+
+@contextmanager
+def _discarded_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    saved = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)

@@ -1,0 +1,750 @@
+"""What is written is what is read; what cannot be written or read leaves nothing behind and says why."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bprune.case.task import Task
+from bprune.engines.base import Draws, Sampling
+from bprune.errors import DamagedFileError, InputError, MissingFileError, OutputError, UnsupportedError, UsageError
+from bprune.inference.statistics import ClassificationMoments
+from bprune.results import SNR_QUANTILES, LayerRecord, ResultsWriter, RunRecord, open_results
+from bprune.results.hdf5 import chunk_shape
+from tests.results.results_world import (
+    LAYERS,
+    RUN,
+    RUNTIME_S,
+    WORLDS,
+    World,
+    classification,
+    read_everything,
+    regression,
+    variables,
+    write,
+    writer,
+)
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).with_name("golden_v1.h5")
+
+
+@pytest.fixture
+def world() -> World:
+    return classification()
+
+
+@pytest.fixture
+def good(tmp_path: Path, world: World) -> Path:
+    return write(tmp_path / "good.h5", world)
+
+
+def child(code: str, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("keep_draws", [True, False])
+@pytest.mark.parametrize("labels", [True, False])
+def test_what_is_written_is_read(tmp_path: Path, name: str, keep_draws: bool, labels: bool) -> None:
+    world = WORLDS[name]
+    path = write(tmp_path / "r.h5", world, keep_draws=keep_draws, labels=labels)
+    with open_results(path) as results:
+        assert results.task is world.task
+        assert results.run == dataclasses.replace(RUN, inference_runtime_s=RUNTIME_S)
+        for got, expected in zip(results.layers, LAYERS, strict=True):
+            assert (got.name, got.weights, got.nonzeros) == (expected.name, expected.weights, expected.nonzeros)
+            np.testing.assert_array_equal(got.snr_quantiles, expected.snr_quantiles)
+        expected_summary = world.summary()
+        for item in dataclasses.fields(expected_summary):
+            value = getattr(expected_summary, item.name)
+            value = None if item.name == "log_likelihood" and not labels else value
+            np.testing.assert_array_equal(getattr(results.summary, item.name), value, err_msg=item.name)
+        assert results.inputs.dtype == world.inputs.dtype
+        np.testing.assert_array_equal(results.inputs, world.inputs)
+        assert results.draws_made.tolist() == [5] * 6
+        draws = results.draws()
+        if keep_draws:
+            assert draws is not None
+            np.testing.assert_array_equal(draws.values, world.draws.values)
+            np.testing.assert_array_equal(draws.scale, world.draws.scale)
+        else:
+            assert draws is None
+        if labels:
+            np.testing.assert_array_equal(results.labels, world.labels)
+        else:
+            assert results.labels is None
+            assert results.scores() is None
+
+
+def test_scores_after_reloading_equal_those_before(good: Path, world: World) -> None:
+    with open_results(good) as results:
+        scores = results.scores()
+    assert scores is not None
+    assert scores.accuracy == np.mean(world.summary().mean.argmax(axis=-1) == world.labels)
+
+
+def test_a_regression_is_scored(tmp_path: Path) -> None:
+    with open_results(write(tmp_path / "r.h5", regression())) as results:
+        scores = results.scores()
+    assert scores is not None
+    assert scores.rmse is not None
+    assert scores.nll is not None
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(1, 4), slice(-2, None), slice(0, 6, 2), slice(4, 2), slice(5, 99)])
+def test_draws_of_some_examples(good: Path, world: World, part: slice) -> None:
+    with open_results(good) as results:
+        draws = results.draws(part)
+    assert draws is not None
+    np.testing.assert_array_equal(draws.values, world.draws.values[:, part])
+
+
+def test_draws_that_were_not_made_are_nan(tmp_path: Path, world: World) -> None:
+    with writer(tmp_path / "r.h5", world) as file:
+        file.add(0, 0, Draws(world.draws.values[:2]))
+        file.add(1, 2, Draws(world.draws.values[2:, 1:]))
+        file.add_summary(0, world.summary(0, 1), draws=2)
+        file.add_summary(1, world.summary(1))
+        file.finish(RUNTIME_S)
+    with open_results(tmp_path / "r.h5") as results:
+        draws = results.draws()
+        assert results.draws_made.tolist() == [2, 5, 5, 5, 5, 5]
+    assert draws is not None
+    assert np.isnan(draws.values[2:, 0]).all()
+    np.testing.assert_array_equal(draws.values[:, 1:], world.draws.values[:, 1:])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "uint64", "float16", "float32", "float64", ">f4", ">i2"])
+def test_inputs_keep_their_dtype(tmp_path: Path, world: World, dtype: str) -> None:
+    inputs = (world.inputs % 5).astype(dtype)
+    path = write(tmp_path / "r.h5", dataclasses.replace(world, inputs=inputs))
+    with open_results(path) as results:
+        assert results.inputs.dtype == np.dtype(dtype).newbyteorder("=")
+        np.testing.assert_array_equal(results.inputs, inputs)
+
+
+def test_inputs_without_inner_axes(tmp_path: Path, world: World) -> None:
+    path = write(tmp_path / "r.h5", dataclasses.replace(world, inputs=np.arange(6.0)))
+    with open_results(path) as results:
+        assert results.inputs.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    names=st.lists(st.text(max_size=8), min_size=1, max_size=4, unique=True),
+    command=st.text(max_size=30),
+    versions=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+    seed=st.integers(0, 2**63 - 1),
+    threshold=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(2, 4)),
+)
+def test_any_record_survives(
+    names: list[str],
+    command: str,
+    versions: dict[str, str],
+    seed: int,
+    threshold: float | None,
+    sizes: tuple[int, int, int],
+) -> None:
+    examples, mc_iters, classes = sizes
+    run = dataclasses.replace(
+        RUN, command=command, versions=versions, seed=seed, threshold=threshold, mc_iters=mc_iters
+    )
+    layers = [LayerRecord(name, 3, 2, (1.0,) * len(SNR_QUANTILES)) for name in names]
+    if len({layer.name for layer in layers}) < len(layers):
+        return  # names that differ in characters that HDF5 cannot hold
+    values = np.random.default_rng(seed).random((mc_iters, examples, classes)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r.h5"
+        with ResultsWriter(
+            path,
+            run,
+            layers,
+            task=Task.CLASSIFICATION,
+            inputs=np.zeros((examples, 2)),
+            labels=None,
+            outputs=classes,
+            predicts_scale=False,
+            keep_draws=True,
+            overwrite=False,
+        ) as file:
+            file.add(0, 0, Draws(values))
+            file.add_summary(0, ClassificationMoments.start(examples, classes).update(Draws(values)).summary())
+            file.finish(0.5)
+        with open_results(path) as results:
+            assert results.run == dataclasses.replace(run, inference_runtime_s=0.5)
+            assert results.layers == tuple(layers)
+            draws = results.draws()
+        assert draws is not None
+        np.testing.assert_array_equal(draws.values, values)
+
+
+# Records
+
+
+def test_a_record_takes_members_of_enums_and_numpy_numbers() -> None:
+    numbers: dict[str, Any] = {"mc_iters": np.int64(7), "threshold": np.float32(0.5)}
+    run = dataclasses.replace(RUN, sampling=Sampling.GRAPH, **numbers)
+    assert type(run.sampling) is str
+    assert (run.sampling, run.mc_iters, run.threshold) == ("graph", 7, 0.5)
+    json.dumps(dataclasses.asdict(run))
+
+
+def test_a_command_line_that_is_not_utf8_is_kept_readable() -> None:
+    assert dataclasses.replace(RUN, command="infer \udcff.npz").command == "infer \N{REPLACEMENT CHARACTER}.npz"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mc_iters": 0}, "mc_iters is 0"),
+        ({"seed": -1}, "the seed is -1"),
+        ({"seed": 2**63}, "the seed is 9223372036854775808"),
+        ({"threshold": math.nan}, "threshold is nan"),
+    ],
+)
+def test_records_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        dataclasses.replace(RUN, **change)
+
+
+def test_layers_out_of_range_are_refused() -> None:
+    with pytest.raises(UsageError, match="5 non-zeros of 4 weights"):
+        LayerRecord("den_1", 4, 5)
+    with pytest.raises(UsageError, match="1 quantiles, 7 needed"):
+        LayerRecord("den_1", 4, 4, (0.5,))
+    assert LayerRecord("den_1", 8, 2).sparsity == 0.75
+    assert LayerRecord("den_1", 0, 0).sparsity == 0.0
+
+
+# The file as it is
+
+
+def test_every_axis_has_its_scale_and_every_variable_its_checksum(good: Path) -> None:
+    with h5py.File(good) as file:
+        for group in file.values():
+            for name, dataset in group.items():
+                assert dataset.attrs["long_name"]
+                assert dataset.attrs["units"] in {b"1", b"nat", b"s"}
+                if dataset.is_scale:
+                    assert dataset.ndim == 1
+                else:
+                    assert all(len(axis) == 1 for axis in dataset.dims), name
+                if dataset.dtype.kind != "O":
+                    assert (dataset.fletcher32, dataset.shuffle, dataset.compression) == (True, True, "gzip")
+
+
+def test_one_dimension_name_has_one_size(good: Path) -> None:
+    sizes: dict[str, set[int]] = {}
+    with h5py.File(good) as file:
+        for group in file.values():
+            for name, dataset in group.items():
+                if dataset.is_scale:
+                    sizes.setdefault(name, set()).add(len(dataset))
+    assert all(len(found) == 1 for found in sizes.values()), sizes
+
+
+def test_root_attributes(good: Path) -> None:
+    with h5py.File(good) as file:
+        attributes = dict(file.attrs)
+        totals = dict(file["layers"].attrs)
+    assert attributes["Conventions"] == b"CF-1.11"
+    assert attributes["source"] == b"bprune 0.1.0"
+    assert attributes["history"].decode().endswith(RUN.command)
+    assert attributes["schema_version"] == 1
+    assert attributes["inference_runtime_s"] == RUNTIME_S
+    assert json.loads(attributes["provenance"])["layers"][0] == {"name": "conv_1", "weights": 20, "nonzeros": 7}
+    assert totals == {"weights_total": 31, "nonzeros_total": 18, "sparsity_total": pytest.approx(13 / 31)}
+
+
+def test_a_run_without_threshold_says_nan(tmp_path: Path, world: World) -> None:
+    run = dataclasses.replace(RUN, threshold=None, criterion="none")
+    path = tmp_path / "r.h5"
+    with ResultsWriter(
+        path,
+        run,
+        LAYERS,
+        task=world.task,
+        inputs=world.inputs,
+        labels=None,
+        outputs=3,
+        predicts_scale=False,
+        keep_draws=False,
+        overwrite=False,
+    ) as file:
+        file.add_summary(0, world.summary())
+        file.finish(RUNTIME_S)
+    with h5py.File(path) as raw:
+        assert math.isnan(raw.attrs["threshold"])
+    with open_results(path) as results:
+        assert results.run.threshold is None
+        assert "not pruned" in results.describe()
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1, 400, 10_000, 10), (1, 400, 65, 10)),
+        ((1, 5, 6, 3), (1, 5, 6, 3)),
+        ((1, 400, 50, 1000), (1, 262, 1, 1000)),
+        ((1, 400, 50, 10**6), (1, 1, 1, 262_144)),
+    ],
+)
+def test_chunks_hold_all_draws_where_they_can(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    assert chunk_shape(("chain", "draw", "example", "class"), shape, 4) == expected
+
+
+# Reading
+
+
+def test_the_description_says_what_matters(good: Path) -> None:
+    with open_results(good) as results:
+        text = results.describe()
+        assert repr(results) == f"<Results of {good}: classification, 6 examples, 5 draws>"
+    for part in ("cases/mnist", "5 draws, seed", "18 of 31 kept", "snr threshold 2.5", "accuracy 0.3333", "nll"):
+        assert part in text
+
+
+def test_a_closed_file_keeps_its_summary_only(good: Path) -> None:
+    results = open_results(good)
+    results.close()
+    assert results.summary.mean.shape == (6, 3)
+    with pytest.raises(UsageError, match="is closed"):
+        results.draws()
+    with pytest.raises(UsageError, match="is closed"):
+        _ = results.inputs
+
+
+def test_draws_are_not_read_backwards(good: Path) -> None:
+    with open_results(good) as results, pytest.raises(UsageError, match="runs backwards"):
+        results.draws(slice(None, None, -1))
+
+
+def test_reading_changes_nothing(good: Path) -> None:
+    before = good.read_bytes()
+    os.chmod(good, 0o400)
+    read_everything(good)
+    assert good.read_bytes() == before
+
+
+def test_importing_and_reading_needs_no_tensorflow(good: Path) -> None:
+    code = "import sys, bprune.results as r; r.open_results(sys.argv[1]).close(); print('tensorflow' in sys.modules)"
+    assert child(code, str(good)).stdout == "False\n"
+
+
+def test_the_golden_file_of_version_1_is_read() -> None:
+    world = classification()
+    with open_results(GOLDEN) as results:
+        draws = results.draws()
+        assert results.run == dataclasses.replace(RUN, inference_runtime_s=RUNTIME_S)
+        assert [layer.name for layer in results.layers] == ["conv_1", "dénse_2", "den_3"]
+        np.testing.assert_allclose(results.summary.mean, world.summary().mean, rtol=1e-6)
+        np.testing.assert_array_equal(results.inputs, world.inputs)
+        np.testing.assert_array_equal(results.labels, world.labels)
+    assert draws is not None
+    np.testing.assert_array_equal(draws.values, world.draws.values)
+
+
+# Writing
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_interrupted_writer_leaves_nothing(tmp_path: Path, world: World, error: type[BaseException]) -> None:
+    def interrupted(at: int) -> None:
+        with writer(tmp_path / "r.h5", world) as file:
+            file.add(0, 0, world.draws)
+            file.add_summary(0, world.summary())
+            if at == 0:
+                raise error("stop here")
+            file.finish(RUNTIME_S)
+            raise error("stop here")
+
+    for at in (0, 1):
+        with pytest.raises(error, match="stop here"):
+            interrupted(at)
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_writer_left_without_finish_leaves_nothing(tmp_path: Path, world: World) -> None:
+    with writer(tmp_path / "r.h5", world) as file:
+        file.add(0, 0, world.draws)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_existing_file_is_kept(good: Path, world: World) -> None:
+    before = good.read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        write(good, world)
+    with pytest.raises(UsageError, match="not complete"), writer(good, world, overwrite=True) as file:
+        file.finish(RUNTIME_S)
+    assert good.read_bytes() == before
+    assert os.listdir(good.parent) == [good.name]
+
+
+def test_an_existing_file_is_replaced_on_request(good: Path) -> None:
+    write(good, regression(), overwrite=True)
+    with open_results(good) as results:
+        assert results.task is Task.REGRESSION
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, world: World) -> None:
+    with pytest.raises(OutputError, match=r"cannot write .*nowhere.*No such file"):
+        write(tmp_path / "nowhere" / "r.h5", world)
+
+
+def test_a_disk_that_is_too_small_is_refused_first(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=12_345))
+    with pytest.raises(OutputError, match=r"(?s)up to 1,04\d,\d\d\d bytes are needed and 12,345 bytes.*--draws none"):
+        write(tmp_path / "r.h5", world)
+    assert os.listdir(tmp_path) == []
+
+
+FULL_DISK = """
+import os, resource, sys
+from pathlib import Path
+from bprune.errors import OutputError
+from tests.results.results_world import WORLDS, read_everything, write
+
+path, world = Path(sys.argv[1]), WORLDS["classification"]
+unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+for limit in map(int, sys.argv[2:]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited))
+    try:
+        write(path, world)
+        print("written")
+    except OutputError as error:
+        print(error.message.rpartition(": ")[2], os.listdir(path.parent))
+resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+read_everything(write(path, world))
+print("done")
+"""
+
+
+def test_a_failing_write_is_an_error_and_not_a_crash(tmp_path: Path, good: Path) -> None:
+    size = good.stat().st_size
+    folder = tmp_path / "out"
+    folder.mkdir()
+    limits = [0, 1, 1000, size // 3, size // 2, size - 400, size - 1]
+    result = child(FULL_DISK, str(folder / "r.h5"), *map(str, limits))
+    assert result.stdout.splitlines() == ["File too large []"] * len(limits) + ["done"], result.stderr
+    assert result.returncode == 0, result.stderr
+
+
+def test_blocks_that_do_not_fit_are_refused(tmp_path: Path, world: World) -> None:
+    with writer(tmp_path / "r.h5", world) as file:
+        with pytest.raises(UsageError, match=r"at \(0, 0, 1\) is not inside posterior_predictive/probabilities"):
+            file.add(1, 0, world.draws)
+        with pytest.raises(UsageError, match="is not inside"):
+            file.add(0, 1, world.draws)
+        with pytest.raises(UsageError, match="is not inside"):
+            file.add(-1, 0, world.draws)
+        with pytest.raises(UsageError, match="is not inside"):
+            file.add(0, 0, Draws(world.draws.values[..., :2]))
+        with pytest.raises(UsageError, match="is not inside summary/mean"):
+            file.add_summary(3, world.summary())
+
+
+def test_a_summary_of_another_task_is_refused(tmp_path: Path, world: World) -> None:
+    other = regression().summary()
+    wide = dataclasses.replace(other, mean=world.summary().mean, stddev=world.summary().stddev)
+    message = "predictive_entropy of the group summary is missing"
+    with pytest.raises(UsageError, match=message), writer(tmp_path / "r.h5", world) as file:
+        file.add_summary(0, wide)
+
+
+def test_a_scale_that_was_promised_must_come(tmp_path: Path) -> None:
+    world = regression()
+    message = "scale of the group posterior_predictive is missing"
+    with pytest.raises(UsageError, match=message), writer(tmp_path / "r.h5", world) as file:
+        file.add(0, 0, Draws(world.draws.values))
+
+
+@pytest.mark.parametrize("missing", ["summary", "draws"])
+def test_incomplete_results_are_not_finished(tmp_path: Path, world: World, missing: str) -> None:
+    with writer(tmp_path / "r.h5", world) as file:
+        file.add(0, 0, world.draws if missing == "summary" else Draws(world.draws.values[:, :3]))
+        file.add_summary(0, world.summary(0, 3 if missing == "summary" else None))
+        with pytest.raises(UsageError, match="not complete: the summary of example 3"):
+            file.finish(RUNTIME_S)
+    assert os.listdir(tmp_path) == []
+
+
+def test_inputs_labels_and_layers_are_checked_before_anything_is_written(tmp_path: Path, world: World) -> None:
+    path = tmp_path / "r.h5"
+    with pytest.raises(InputError, match="label 7 of example 0"):
+        write(path, dataclasses.replace(world, labels=world.labels + 7))
+    for inputs in (np.zeros((0, 3)), np.array(["a"] * 6), np.float64(3.0), np.zeros((6, 2), np.complex64)):
+        with pytest.raises(InputError, match="inputs are"):
+            write(path, dataclasses.replace(world, inputs=np.asarray(inputs)))
+    for layers in ((), LAYERS + LAYERS):
+        with pytest.raises(UsageError, match="layers need at least one name, each once"):
+            ResultsWriter(
+                path,
+                RUN,
+                layers,
+                task=world.task,
+                inputs=world.inputs,
+                labels=None,
+                outputs=3,
+                predicts_scale=False,
+                keep_draws=True,
+                overwrite=False,
+            )
+    assert os.listdir(tmp_path) == []
+
+
+# Foreign, damaged and hostile files
+
+
+def test_a_missing_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="there is no results file"):
+        open_results(tmp_path / "none.h5")
+    with pytest.raises(InputError, match="is not a file"):
+        open_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (b"", DamagedFileError, "it is empty"),
+        (b"some words", DamagedFileError, "it is not HDF5"),
+        (b"PK\x03\x04....", InputError, "a zip archive"),
+        (b"\x93NUMPY....", InputError, "a NumPy array"),
+        (b"\x80\x04....", InputError, "a Python pickle"),
+    ],
+)
+def test_other_formats_are_recognised(tmp_path: Path, content: bytes, error: type[InputError], message: str) -> None:
+    path = tmp_path / "r.h5"
+    path.write_bytes(content)
+    with pytest.raises(error, match=message) as caught:
+        open_results(path)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("members", [("layers", "vars"), ("model_weights",), ("_layer_checkpoint_dependencies",)])
+def test_keras_weights_are_recognised(tmp_path: Path, members: tuple[str, ...]) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for member in members:
+            file.create_group(member)
+    with pytest.raises(InputError, match="looks like Keras weights"):
+        open_results(tmp_path / "w.h5")
+
+
+def test_other_hdf5_is_recognised(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["rain"] = [1.0, 2.0]
+    with pytest.raises(InputError, match=r"another program \(it holds: rain\)"):
+        open_results(tmp_path / "w.h5")
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        file.attrs.update({"schema_version": 1, "inference_library": np.bytes_("pymc")})
+    with pytest.raises(InputError, match="it was written by pymc"):
+        open_results(tmp_path / "w.h5")
+
+
+def test_a_newer_schema_version_is_named(good: Path) -> None:
+    with h5py.File(good, "a") as file:
+        file.attrs["schema_version"] = 2
+    with pytest.raises(UnsupportedError, match="schema version 2; this BPrune reads versions up to 1"):
+        open_results(good)
+
+
+def _external_link(file: h5py.File) -> None:
+    del file["summary/stddev"]
+    file["summary/stddev"] = h5py.ExternalLink("other.h5", "/secret")
+
+
+def _soft_link(file: h5py.File) -> None:
+    del file["summary/stddev"]
+    file["summary/stddev"] = h5py.SoftLink("/summary/mean")
+
+
+def _linked_group(file: h5py.File) -> None:
+    file["extra"] = h5py.ExternalLink("other.h5", "/")
+
+
+def _external_storage(file: h5py.File) -> None:
+    del file["summary/stddev"]
+    file["summary"].create_dataset("stddev", (6, 3), "f4", external=[("other.bin", 0, 72)])
+
+
+def _virtual(file: h5py.File) -> None:
+    del file["summary/stddev"]
+    layout = h5py.VirtualLayout((6, 3), "f4")
+    layout[...] = h5py.VirtualSource("other.h5", "secret", shape=(6, 3))
+    file["summary"].create_virtual_dataset("stddev", layout)
+
+
+def _replaced(**options: object) -> Callable[[h5py.File], None]:
+    def replace(file: h5py.File) -> None:
+        del file["summary/stddev"]
+        file["summary"].create_dataset("stddev", **{"shape": (6, 3), "dtype": "f4", **options})
+
+    return replace
+
+
+def _nested(file: h5py.File) -> None:
+    file.create_group("summary/deeper/still")
+
+
+def _looped(file: h5py.File) -> None:
+    file["summary/again"] = file["summary"]
+
+
+def _crowded(file: h5py.File) -> None:
+    for number in range(300):
+        file["summary"].create_group(str(number))
+
+
+def _without(name: str) -> Callable[[h5py.File], None]:
+    def remove(file: h5py.File) -> None:
+        del file[name]
+
+    return remove
+
+
+def _attribute(name: str, value: object) -> Callable[[h5py.File], None]:
+    def alter(file: h5py.File) -> None:
+        file.attrs[name] = np.bytes_(value) if isinstance(value, str) else value
+
+    return alter
+
+
+def _renamed_layer(file: h5py.File) -> None:
+    file.attrs["provenance"] = np.bytes_(file.attrs["provenance"].replace(b"conv_1", b"conv_9"))
+
+
+def _recounted_layer(file: h5py.File) -> None:
+    file["layers/nonzeros"][0] = 8
+
+
+def _variable_length(file: h5py.File) -> None:
+    file.attrs["command"] = RUN.command
+
+
+def _original_dtype(file: h5py.File) -> None:
+    file["constant_data/x"].attrs["original_dtype"] = np.bytes_("float64")
+
+
+@pytest.mark.parametrize(
+    ("alter", "message"),
+    [
+        (_external_link, "holds a link, stddev"),
+        (_soft_link, "holds a link, stddev"),
+        (_linked_group, "holds a link, extra"),
+        (_external_storage, "takes its content from other files"),
+        (_virtual, "takes its content from other files"),
+        (_replaced(compression="lzf"), "has the filters"),
+        (_replaced(dtype=np.dtype([("a", "f4")])), "numbers and strings"),
+        (_replaced(dtype=h5py.ref_dtype), "numbers and strings"),
+        (_replaced(shape=(2**30, 2**10), chunks=(2**10, 2**10)), "more than its part of the file can hold"),
+        (_replaced(shape=(6, 4)), r"fits the rest of the file"),
+        (_replaced(dtype="f8"), "f4 of the shape .* fits the rest"),
+        (_nested, "is not a dataset"),
+        (_looped, "is not a dataset"),
+        (_crowded, "holds 30[0-9] objects"),
+        (_without("summary/mean"), "cannot be read as a results file"),
+        (_without("sample_stats"), "cannot be read as a results file"),
+        (_without("constant_data"), "cannot be read as a results file"),
+        (_attribute("task", "poetry"), "'poetry' is not a valid Task"),
+        (_attribute("schema_version", 0), "schema version 0"),
+        (_attribute("seed", "one"), "attribute seed is not one int"),
+        (_attribute("mc_iters", [5, 5]), "attribute mc_iters is not one int"),
+        (_attribute("mc_iters", 6), "fits the rest of the file"),
+        (_attribute("seed", 7), "provenance record says seed"),
+        (_attribute("command", "rm"), "provenance record says command"),
+        (_attribute("versions", "[1"), "cannot be read as a results file"),
+        (_attribute("versions", "[]"), "not a JSON object of strings"),
+        (_renamed_layer, "its digest differs"),
+        (_recounted_layer, "provenance record says layers"),
+        (_variable_length, "attribute command has a variable length"),
+        (_original_dtype, "claim the dtype float64"),
+    ],
+)
+def test_altered_files_are_refused(good: Path, alter: Callable[[h5py.File], None], message: str) -> None:
+    with h5py.File(good, "a") as file:
+        alter(file)
+    with pytest.raises(DamagedFileError, match=message):
+        read_everything(good)
+
+
+def test_a_group_that_somebody_added_is_left_alone(good: Path) -> None:
+    before = read_everything(good)
+    with h5py.File(good, "a") as file:
+        file["log_likelihood/label"] = np.zeros((1, 5, 6))
+    assert read_everything(good) == before
+
+
+def test_damage_in_the_draws_is_found_when_they_are_read(good: Path) -> None:
+    with h5py.File(good) as file:
+        chunk = file["posterior_predictive/probabilities"].id.get_chunk_info(0)
+    altered = bytearray(good.read_bytes())
+    altered[chunk.byte_offset + chunk.size // 2] ^= 4
+    good.write_bytes(altered)
+    with open_results(good) as results, pytest.raises(DamagedFileError, match="cannot be read as a results file"):
+        results.draws()
+
+
+ALTERED = """
+import json, sys
+from pathlib import Path
+from tests.results.results_world import try_altered
+try_altered(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("name", ["classification", "regression"])
+def test_flipped_bits_and_truncations_give_typed_errors_or_equal_values(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "good.h5", WORLDS[name])
+    size = path.stat().st_size
+    rng = random.Random(20200914)
+    alterations = [(rng.randrange(size), rng.randrange(8)) for _ in range(60)]
+    alterations += [(length, -1) for length in (0, 1, 8, 100, size // 2, size - 1)]
+    result = child(ALTERED, str(path), str(tmp_path / "altered.h5"), json.dumps(alterations))
+    outcomes = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [tuple(outcome[:2]) for outcome in outcomes] == alterations, result.stderr
+    allowed = {"equal", "DamagedFileError", "InputError", "MissingFileError", "UnsupportedError"}
+    assert {outcome[2] for outcome in outcomes} <= allowed, outcomes
+    assert all(outcome[2] == "DamagedFileError" for outcome in outcomes if outcome[1] == -1)
+
+
+def test_every_variable_of_the_schema_is_in_the_file(good: Path) -> None:
+    found = {group: set(members) for group, members in variables(good).items()}
+    assert found == {
+        "posterior_predictive": {"chain", "draw", "example", "class", "probabilities"},
+        "summary": {"example", "class", *(item.name for item in dataclasses.fields(classification().summary()))},
+        "observed_data": {"example", "label"},
+        "constant_data": {"example", "input_dim_0", "input_dim_1", "x"},
+        "layers": {"layer", "quantile", "weights", "nonzeros", "sparsity", "snr_quantiles"},
+        "sample_stats": {"example", "draws"},
+    }
+
+
+def test_a_run_record_knows_when_it_was_made() -> None:
+    run = RunRecord(1, 0, "graph", "graph", "sha256:0", "case", "infer")
+    assert run.created_at.endswith("+00:00")
+    assert run.inference_library_version
