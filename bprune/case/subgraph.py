@@ -138,7 +138,7 @@ def _check_placeholders(kept: list[Any], feeds: Mapping[str, float], open_inputs
     if missing:
         raise InputError(
             f"the network has further inputs without a value: {', '.join(missing)}",
-            hint="Give each one with --feed NAME=VALUE (such as --feed keep_prob=1), or name the input with --input-op.",
+            hint="Give each one with --feed NAME=VALUE (as --feed keep_prob=1), or name the input with --input-op.",
         )
 
 

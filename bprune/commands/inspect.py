@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bprune.commands.options import case_options, common_options, parse_pairs
-from bprune.commands.output import number, plain_tensorflow, print_json, print_table, tell
+from bprune.commands.output import number, percent, plain_tensorflow, print_json, print_table, tell
 
 if TYPE_CHECKING:
     from bprune.case import Case
@@ -168,5 +168,4 @@ def _print(content: dict[str, Any], verbose: int, quiet: bool) -> None:
 def _cells(item: dict[str, Any]) -> list[str]:
     quantiles = list(item["snr_quantiles"].values())
     shown = [number(quantiles[index]) for index in _SHOWN.values()]
-    below = item["below_threshold"]
-    return [f"{item['weights']:,}", f"{item['nonzeros']:,}", *shown, "-" if below != below else f"{below:.1%}"]
+    return [f"{item['weights']:,}", f"{item['nonzeros']:,}", *shown, percent(item["below_threshold"])]

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-__all__ = ["number", "plain_tensorflow", "print_json", "print_table", "tell"]
+__all__ = ["number", "percent", "plain_tensorflow", "print_json", "print_table", "tell"]
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -68,6 +68,15 @@ def number(value: float | None, digits: int = 3) -> str:
     if value != 0.0 and (abs(value) >= 10.0 ** (digits + 2) or abs(value) < 10.0**-digits):
         return f"{value:.{max(digits - 1, 1)}g}"
     return f"{value:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """A share for a table; what only rounds to all or nothing says so."""
+    if math.isnan(share):
+        return "-"
+    if 0.9995 <= share < 1.0:
+        return ">99.9%"
+    return "<0.1%" if 0.0 < share < 0.0005 else f"{share:.1%}"
 
 
 @contextmanager

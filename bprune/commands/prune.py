@@ -18,13 +18,13 @@ from bprune.commands.options import (
     rule_options,
     run_options,
 )
-from bprune.commands.output import number, plain_tensorflow, print_json, print_table, tell
+from bprune.commands.output import number, percent, plain_tensorflow, print_json, print_table, tell
 
 if TYPE_CHECKING:
     from bprune.case import Case
     from bprune.commands.setup import DataChoice
     from bprune.inference.statistics import Scores
-    from bprune.pruning import Pruned
+    from bprune.pruning import Plan, Pruned
 
 __all__ = ["command"]
 
@@ -85,7 +85,7 @@ def command(
         from bprune.case import load_case
         from bprune.commands.setup import DataChoice
         from bprune.posterior import read_network
-        from bprune.pruning import DEFAULT_THRESHOLD, Rule, prune_network
+        from bprune.pruning import DEFAULT_THRESHOLD, Rule, check_target, plan_pruning
 
         def load(path: Path, name: str | None) -> Case:
             return load_case(
@@ -105,12 +105,10 @@ def command(
         target = out if out is not None else Path(f"{case.name}-pruned")
         judge = not no_infer and (data is not None or case.files.heldout is not None)
         choice = DataChoice(data, labels, x_key, y_key, scale, examples)
-        before = None
-        if judge:
-            before = _score(case, choice, mc_iters, seed, batch_size, quiet)
-        pruned = prune_network(
-            case, read_network(case), rule, target, allow_empty_layers=allow_empty_layers, overwrite=overwrite
-        )
+        plan = plan_pruning(case, read_network(case), rule, allow_empty_layers=allow_empty_layers)
+        check_target(case, target, overwrite=overwrite)
+        before = _score(plan, choice, mc_iters, seed, batch_size, quiet) if judge else None
+        pruned = plan.write(target, overwrite=overwrite)
         after = None
         if judge:
             after = _record(load(target, None), choice, mc_iters, seed, batch_size, draws == "all", quiet)
@@ -123,15 +121,14 @@ def command(
 
 
 def _score(
-    case: Case, choice: DataChoice, mc_iters: int, seed: int, batch_size: int | None, quiet: bool
+    plan: Plan, choice: DataChoice, mc_iters: int, seed: int, batch_size: int | None, quiet: bool
 ) -> Scores | None:
     from bprune.commands.setup import prepare_engine
     from bprune.inference.progress import show_progress
     from bprune.inference.run import choose_blocks
     from bprune.inference.score import score_draws
-    from bprune.posterior import read_network
 
-    network = read_network(case)
+    case, network = plan.case, plan.network
     engine, dataset = prepare_engine(case, network, network.masks, seed, choice)
     if dataset.labels is None:
         return None
@@ -201,7 +198,7 @@ def _print(pruned: Pruned, before: Scores | None, after: Scores | None, judged: 
         item.name,
         f"{item.weights:,}",
         f"{item.nonzeros:,}",
-        f"{item.sparsity:.1%}",
+        percent(item.sparsity),
     ]
     print_table(columns, [*(cells(item) for item in pruned.layers), [""] * 4, cells(pruned.total)])
     if before is not None and after is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, count_total
 from bprune.pruning.criteria import CRITERIA, Criterion
-from bprune.pruning.prune import Pruned, prune, prune_network
+from bprune.pruning.prune import Plan, Pruned, plan_pruning, prune
+from bprune.pruning.save import check_target
 from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, choose_masks
 
 __all__ = [
@@ -12,12 +13,14 @@ __all__ = [
     "DEFAULT_THRESHOLD",
     "Counts",
     "Criterion",
+    "Plan",
     "Pruned",
     "Rule",
     "check_no_empty_layer",
+    "check_target",
     "choose_masks",
     "count_layers",
     "count_total",
+    "plan_pruning",
     "prune",
-    "prune_network",
 ]

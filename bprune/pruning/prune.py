@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bprune.arrays import BoolArray
 from bprune.case.case import Case, load_case
 from bprune.errors import UnsupportedError
 from bprune.posterior.posterior import Network
@@ -14,7 +15,7 @@ from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, co
 from bprune.pruning.save import save_pruned_case
 from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, choose_masks
 
-__all__ = ["Pruned", "prune", "prune_network"]
+__all__ = ["Plan", "Pruned", "plan_pruning", "prune"]
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,34 @@ def prune(
     if threshold is None and sparsity is None:
         threshold = DEFAULT_THRESHOLD
     rule = Rule(threshold, sparsity, dict(layer_thresholds or {}))
-    return prune_network(
-        loaded, read_network(loaded), rule, Path(out), allow_empty_layers=allow_empty_layers, overwrite=overwrite
-    )
+    plan = plan_pruning(loaded, read_network(loaded), rule, allow_empty_layers=allow_empty_layers)
+    return plan.write(Path(out), overwrite=overwrite)
 
 
-def prune_network(
-    case: Case, network: Network, rule: Rule, out: Path, *, allow_empty_layers: bool = False, overwrite: bool = False
-) -> Pruned:
-    """Prune a case whose posteriors are read already; see `prune`."""
+@dataclass(frozen=True)
+class Plan:
+    """Masks that were chosen and checked, and not yet written.
+
+    Attributes:
+        case: The source.
+        network: Its posteriors.
+        rule: How the weights were chosen.
+        masks: True where a weight is kept, by posterior name.
+    """
+
+    case: Case
+    network: Network
+    rule: Rule
+    masks: Mapping[str, BoolArray]
+
+    def write(self, out: Path, *, overwrite: bool = False) -> Pruned:
+        """Write the pruned case; see `prune`."""
+        save_pruned_case(self.case, self.network, self.masks, self.rule, out, overwrite=overwrite)
+        return Pruned(out, self.rule, count_layers(self.network, self.masks), count_total(self.network, self.masks))
+
+
+def plan_pruning(case: Case, network: Network, rule: Rule, *, allow_empty_layers: bool = False) -> Plan:
+    """Choose the masks of a case whose posteriors are read already, and check them; see `prune`."""
     if not network.posteriors:
         reasons = "; ".join(f"{item.name}: {item.reason}" for item in network.unrecognised)
         raise UnsupportedError(
@@ -89,5 +109,4 @@ def prune_network(
     masks = choose_masks(network, rule)
     if not allow_empty_layers:
         check_no_empty_layer(network, masks, rule)
-    save_pruned_case(case, network, masks, rule, out, overwrite=overwrite)
-    return Pruned(out, rule, count_layers(network, masks), count_total(network, masks))
+    return Plan(case, network, rule, masks)

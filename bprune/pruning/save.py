@@ -22,7 +22,7 @@ from bprune.posterior.values import pruned_values
 from bprune.pruning.counts import Counts, count_layers, count_total
 from bprune.pruning.threshold import Rule
 
-__all__ = ["library_versions", "save_pruned_case"]
+__all__ = ["check_target", "library_versions", "save_pruned_case"]
 
 _LIBRARIES = ("bprune", "tensorflow", "tensorflow-probability", "tf-keras", "numpy", "h5py")
 
@@ -47,7 +47,7 @@ def save_pruned_case(
         OutputError: If `out` exists and may not be replaced, or cannot be written; nothing is left then.
         UsageError: If `out` is the source or holds it.
     """
-    _check_target(case, out, overwrite)
+    check_target(case, out, overwrite=overwrite)
     values = case.checkpoint.read_all()
     values.update(pruned_values(network, masks, values))
     record = _record(case, network, masks, rule)
@@ -66,11 +66,22 @@ def save_pruned_case(
             shutil.copyfile(case.files.heldout, folder / HELDOUT)
 
 
-def _check_target(case: Case, out: Path, overwrite: bool) -> None:
+def check_target(case: Case, out: Path, *, overwrite: bool = False) -> None:
+    """Refuse a target before any work is done for it.
+
+    Raises:
+        OutputError: If `out` exists and may not be replaced, or its folder does not exist.
+        UsageError: If `out` is the source or holds it.
+    """
     source, target = case.files.root.resolve(), out.resolve()
     if target == source or target in source.parents or target == case.files.iteration.prefix.parent.resolve():
         raise UsageError(f"{out} is or holds the source case, which is never written", hint="Choose another --out.")
-    if overwrite and out.exists() and not (out / PRUNING_RECORD).is_file():
+    if out.exists() and not overwrite:
+        raise OutputError(
+            f"{out} exists already and was left as it is",
+            hint="Choose another name with --out, or pass --overwrite (overwrite=True in Python).",
+        )
+    if out.exists() and not (out / PRUNING_RECORD).is_file():
         raise OutputError(
             f"{out} is not a pruned case, so it is not replaced", hint="Choose another --out, or remove it yourself."
         )

@@ -78,7 +78,7 @@ class HDF5Output:
             chunks = chunk_shape(variable.dims, shape, dtype.itemsize)
             options = {"dtype": dtype, "chunks": chunks, "compression": "gzip", "compression_opts": 1}
             options |= {"shuffle": True, "fletcher32": True}
-            if "draw" in variable.dims:
+            if "draw" in variable.dims and dtype.kind == "f":
                 options["fillvalue"] = np.nan  # a draw that was not made
         dataset = self._datasets[group.name.strip("/"), name] = group.create_dataset(name, shape, **options)
         _set_attributes(dataset, {"long_name": variable.long_name, "units": variable.units})

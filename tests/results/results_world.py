@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -23,6 +25,7 @@ from bprune.inference.statistics import (
 )
 from bprune.results import LayerRecord, Results, ResultsWriter, RunRecord, open_results
 
+ROOT = Path(__file__).parents[2]
 DRAWS = 5
 RUNTIME_S = 1.25
 QUANTILES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -163,3 +166,10 @@ def try_altered(original: Path, scratch: Path, alterations: Sequence[tuple[int, 
             outcome = type(error).__name__
         print(json.dumps([position, bit, outcome]))
         sys.stdout.flush()
+
+
+def child(code: str, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run Python code in another process, which may crash or hang."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
