@@ -9,12 +9,12 @@ from pathlib import Path
 from bprune.case.checkpoint import Checkpoint, open_checkpoint
 from bprune.case.metagraph import read_meta_graph
 from bprune.case.names import LayerNames, LayerNote, OpsNames, read_layer_names, read_ops_names
-from bprune.case.nodes import Nodes
+from bprune.case.nodes import Nodes, node_of
 from bprune.case.paths import CaseFiles, find_case
 from bprune.case.roles import Roles, find_roles
 from bprune.case.subgraph import InferenceGraph, extract
 from bprune.case.task import Task
-from bprune.errors import InputError
+from bprune.errors import InputError, UsageError
 
 __all__ = ["Case", "load_case"]
 
@@ -83,10 +83,13 @@ def load_case(
         RefusedGraphError: If the graph holds operations that BPrune does not run.
         AmbiguousCaseError: If a role has several candidates.
         InputError: If graph, checkpoint and names do not fit together.
+        UsageError: If there is no such task.
 
     Example:
         >>> case = load_case("sample_checkpoints/digits_conv")
     """
+    chosen_task = _task(task)
+    feeds = {node_of(name): value for name, value in (feeds or {}).items()}
     files = find_case(path, checkpoint)
     values = open_checkpoint(files.iteration.prefix)
     layer_names = read_layer_names(files.layer_names) if files.layer_names else None
@@ -98,8 +101,8 @@ def load_case(
         ops_names,
         input_op=input_op,
         output_op=output_op,
-        task=Task(task) if task is not None else None,
-        feeds=feeds or (),
+        task=chosen_task,
+        feeds=feeds,
     )
     graph = extract(meta_graph, nodes, input=roles.input, outputs=roles.outputs, feeds=feeds, trust_graph=trust_graph)
     _check_variables(graph, values, files)
@@ -107,6 +110,13 @@ def load_case(
         layer_names = _layers_of_graph(graph)
     _check_layer_names(layer_names, values, files)
     return Case(files, layer_names, ops_names, values, roles, graph)
+
+
+def _task(task: Task | str | None) -> Task | None:
+    try:
+        return None if task is None else Task(task)
+    except ValueError:
+        raise UsageError(f"the task {task!r} is not one of {', '.join(item.value for item in Task)}") from None
 
 
 def _check_variables(graph: InferenceGraph, values: Checkpoint, files: CaseFiles) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bprune.errors import DamagedFileError
@@ -25,6 +25,7 @@ __all__ = [
 
 _LIMIT_BYTES = 256 << 20
 _NAME_LIMIT = 1024
+_DIGITS_LIMIT = 20
 _LAYERS_HEADER = "# bprune-layers 1"
 _OPS_HEADER = "# bprune-ops 1"
 
@@ -107,25 +108,26 @@ def read_layer_names(path: Path) -> LayerNames:
     Raises:
         DamagedFileError: If the file is not a list of names.
     """
-    layers: list[LayerNote] = []
+    layers: list[tuple[LayerNote, list[str]]] = []
     annotated = False
     for number, line in _lines(path):
-        if line.startswith("# layer "):
+        if _is_annotation(line, "layer"):
             annotated = True
-            layers.append(_parse_layer(line, path, number))
+            layers.append((_parse_layer(line, path, number), []))
         elif not line.startswith("#"):
             name = _variable(line, path, number)
-            if not annotated and (not layers or layers[-1].name != _layer_of(name)):
-                layers.append(LayerNote(_layer_of(name), "unknown", None, None, ()))
-            if not layers:
-                raise DamagedFileError(f"{path}, line {number}: the variable {name!r} belongs to no layer")
-            last = layers[-1]
-            layers[-1] = LayerNote(last.name, last.kind, last.family, last.trainable, (*last.variables, name))
-    counts = Counter(name for layer in layers for name in layer.variables)
+            if not annotated and (not layers or layers[-1][0].name != _layer_of(name)):
+                layers.append((LayerNote(_layer_of(name), "unknown", None, None, ()), []))
+            layers[-1][1].append(name)
+    counts = Counter(name for _, names in layers for name in names)
     for name, count in counts.items():
         if count > 1:
             raise DamagedFileError(f"{path}: the variable {name!r} is listed {count} times")
-    return LayerNames(tuple(layers), annotated)
+    return LayerNames(tuple(replace(note, variables=tuple(names)) for note, names in layers), annotated)
+
+
+def _is_annotation(line: str, word: str) -> bool:
+    return line.startswith("#") and line.split(None, 2)[:2] == ["#", word]
 
 
 def _parse_layer(line: str, path: Path, number: int) -> LayerNote:
@@ -136,12 +138,19 @@ def _parse_layer(line: str, path: Path, number: int) -> LayerNote:
     family = pairs.get("family")
     trainable = pairs.get("trainable", "")
     return LayerNote(
-        name=words[0],
-        kind=pairs.get("kind", "unknown"),
-        family=None if family in (None, "-") else family,
-        trainable=int(trainable) if trainable.isdecimal() else None,
+        name=_word(words[0], path, number),
+        kind=_word(pairs.get("kind", "unknown"), path, number),
+        family=None if family in (None, "-") else _word(family, path, number),
+        trainable=int(trainable) if trainable.isdecimal() and len(trainable) < _DIGITS_LIMIT else None,
         variables=(),
     )
+
+
+def _word(word: str, path: Path, number: int) -> str:
+    """A word that may be shown: a terminal obeys some characters that cannot be printed."""
+    if not word.isprintable() or len(word) > _NAME_LIMIT:
+        raise DamagedFileError(f"{path}, line {number}: {word[:60]!r} is not a name")
+    return word
 
 
 def _layer_of(variable: str) -> str:
@@ -165,10 +174,10 @@ def read_ops_names(path: Path) -> OpsNames:
         DamagedFileError: If the file is not a list of names.
     """
     operations: list[str] = []
-    roles: dict[str, tuple[str, ...]] = {}
+    roles: dict[str, list[str]] = {}
     annotated = False
     for number, line in _lines(path):
-        if line.startswith("# role "):
+        if _is_annotation(line, "role"):
             annotated = True
             words = line.split()[2:]
             if len(words) != 2 or words[0] not in ROLE_NAMES:
@@ -177,17 +186,17 @@ def read_ops_names(path: Path) -> OpsNames:
                 )
             if words[0] in roles and words[0] != "sample":
                 raise DamagedFileError(f"{path}, line {number}: a second {words[0]!r}")
-            roles[words[0]] = (*roles.get(words[0], ()), words[1])
+            roles.setdefault(words[0], []).append(_word(words[1], path, number))
         elif not line.startswith("#"):
             operations.append(_variable(line, path, number))
-    return OpsNames(tuple(operations), roles, annotated)
+    return OpsNames(tuple(operations), {role: tuple(found) for role, found in roles.items()}, annotated)
 
 
 def _lines(path: Path) -> Iterable[tuple[int, str]]:
     if path.stat().st_size > _LIMIT_BYTES:
         raise DamagedFileError(f"{path} is larger than {_LIMIT_BYTES >> 20} MiB: not a list of names")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors may begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise DamagedFileError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     for number, line in enumerate(text.splitlines(), start=1):

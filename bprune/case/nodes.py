@@ -14,6 +14,7 @@ from bprune.errors import DamagedFileError
 __all__ = ["Nodes", "is_control", "node_of", "tensor_name"]
 
 _CONSTANT_LIMIT_ELEMENTS = 1 << 28
+_LOOP_ENDS = frozenset({"NextIteration", "RefNextIteration"})
 
 
 def is_control(reference: str) -> bool:
@@ -38,7 +39,8 @@ class Nodes:
         node_defs: The NodeDef messages, in graph order. They are not copied and not changed.
 
     Raises:
-        DamagedFileError: If two nodes have the same name or an input names no node.
+        DamagedFileError: If two nodes have the same name, an input names no node, or nodes wait for each other in a
+            circle that is not a loop.
     """
 
     def __init__(self, node_defs: Iterable[Any]) -> None:
@@ -53,6 +55,26 @@ class Nodes:
                     raise DamagedFileError(
                         f"the graph's operation {node.name!r} has an input {reference!r} that is not in the graph"
                     )
+        self._check_circles()
+
+    def _check_circles(self) -> None:
+        """Walks over a graph end only where it has no circle, but for loops, which close at NextIteration."""
+        users: dict[str, list[str]] = {name: [] for name in self.by_name}
+        missing = dict.fromkeys(self.by_name, 0)
+        for node in self.by_name.values():
+            for source in map(node_of, node.input):
+                if self.by_name[source].op not in _LOOP_ENDS:
+                    users[source].append(node.name)
+                    missing[node.name] += 1
+        ready = [name for name, count in missing.items() if not count]
+        for name in ready:  # grows while it is walked
+            for user in users[name]:
+                missing[user] -= 1
+                if not missing[user]:
+                    ready.append(user)
+        if len(ready) < len(missing):
+            stuck = next(name for name, count in missing.items() if count)
+            raise DamagedFileError(f"the graph's operation {stuck!r} waits for itself: the graph has a circle")
 
     def __contains__(self, name: str) -> bool:
         return name in self.by_name
@@ -118,12 +140,6 @@ class Nodes:
         """The value of a Const node with one number in it, or None."""
         value = self.constant(name)
         return float(value.reshape(())) if value is not None and value.size == 1 and value.dtype.kind in "fiu" else None
-
-    def through(self, name: str, operations: frozenset[str]) -> str:
-        """Walk up while the node is one of `operations`, along the first input; the first node that is not."""
-        while self.by_name[name].op in operations and self.inputs(name):
-            name = self.inputs(name)[0]
-        return name
 
 
 def check_constant(node: Any) -> None:

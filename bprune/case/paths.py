@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bprune.atomic import TEMPORARY_PREFIX
 from bprune.errors import AmbiguousCaseError, InputError, MissingFileError
 
 __all__ = [
@@ -96,9 +97,19 @@ def find_case(path: str | Path, checkpoint: str | None = None) -> CaseFiles:
     Raises:
         MissingFileError: If the path, a checkpoint or the MetaGraph is not there.
         AmbiguousCaseError: If several checkpoints could be meant.
-        InputError: If `checkpoint` names none of the iterations.
+        InputError: If `checkpoint` names none of the iterations, or the operating system refuses to look.
     """
-    folder, named = _folder_and_checkpoint(Path(path))
+    try:
+        return _find(Path(path), checkpoint)
+    except InputError:
+        raise
+    except OSError as error:
+        where = error.filename if error.filename is not None else path
+        raise InputError(f"cannot read {where}: {error.strerror}") from error
+
+
+def _find(path: Path, checkpoint: str | None) -> CaseFiles:
+    folder, named = _folder_and_checkpoint(path)
     root = _root(folder)
     checkpoints = _checkpoint_folder(folder)
     iterations = _iterations(checkpoints)
@@ -131,21 +142,29 @@ def _folder_and_checkpoint(path: Path) -> tuple[Path, str | None]:
     parts = _CHECKPOINT_FILE.match(path.name)
     if path.is_file():
         return path.parent, parts["prefix"] if parts else None
-    if path.parent.is_dir() and any(path.parent.glob(f"{_escape(path.name)}.*")):
+    siblings = (_CHECKPOINT_FILE.match(name) for name in _children(path.parent))
+    if any(sibling and sibling["prefix"] == path.name for sibling in siblings):
         return path.parent, path.name
-    near = difflib.get_close_matches(path.name, _children(path.parent), n=1)
+    missing = path
+    while not missing.parent.is_dir() and missing.parent != missing:
+        missing = missing.parent
+    near = difflib.get_close_matches(missing.name, _children(missing.parent), n=1)
     raise MissingFileError(
         f"{path} does not exist",
-        hint=f"Did you mean {path.parent / near[0]}?" if near else "Give the case directory that holds LayerNames.txt.",
+        hint=f"Did you mean {missing.parent / near[0]}?"
+        if near
+        else "Give the case directory that holds LayerNames.txt.",
     )
 
 
 def _children(folder: Path) -> list[str]:
-    return [child.name for child in folder.iterdir()] if folder.is_dir() else []
+    """The names in a folder, but for what an interrupted writer left behind."""
+    names = [child.name for child in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
 
 
-def _escape(name: str) -> str:
-    return re.sub(r"([*?\[\]])", r"[\1]", name)
+def _with_ending(folder: Path, ending: str) -> list[str]:
+    return [name for name in _children(folder) if name.endswith(ending)]
 
 
 def _root(folder: Path) -> Path:
@@ -161,9 +180,9 @@ def _existing(root: Path, name: str) -> Path | None:
 
 
 def _checkpoint_folder(folder: Path) -> Path:
-    if any(folder.glob("*.index")):
+    if _with_ending(folder, ".index"):
         return folder
-    below = sorted(child for child in folder.iterdir() if child.is_dir() and any(child.glob("*.index")))
+    below = [folder / name for name in _children(folder) if _with_ending(folder / name, ".index")]
     if len(below) == 1:
         return below[0]
     if below:
@@ -171,7 +190,7 @@ def _checkpoint_folder(folder: Path) -> Path:
             f"{folder} has checkpoints in several subfolders: {_list(child.name for child in below)}",
             hint="Give the path of the one that you mean.",
         )
-    found = _list(sorted(_children(folder))[:10]) or "nothing"
+    found = _list(_children(folder)[:10]) or "nothing"
     raise MissingFileError(
         f"no checkpoint (*.index) in {folder} or one folder down; found: {found}",
         hint="A case holds model-<iteration>.ckpt.index, .data-* and .meta, written by the training hooks.",
@@ -180,8 +199,8 @@ def _checkpoint_folder(folder: Path) -> Path:
 
 def _iterations(folder: Path) -> tuple[Iteration, ...]:
     found = []
-    for index in folder.glob("*.index"):
-        name = index.name[: -len(".index")]
+    for index in _with_ending(folder, ".index"):
+        name = index.removesuffix(".index")
         match = _ITERATION.search(name)
         found.append(Iteration(folder / name, int(match[1]) if match else None))
     return tuple(sorted(found, key=lambda item: (-1 if item.number is None else item.number, item.name)))
@@ -191,7 +210,8 @@ def _chosen(iterations: tuple[Iteration, ...], checkpoint: str) -> Iteration:
     match = _CHECKPOINT_FILE.match(checkpoint)
     name = match["prefix"] if match else checkpoint
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    hits = [item for item in iterations if item.name == name or str(item.number) == name]
+    hits = [item for item in iterations if item.name == name]
+    hits = hits or [item for item in iterations if item.number is not None and str(item.number) == name]
     if len(hits) == 1:
         return hits[0]
     names = [item.name for item in iterations]
@@ -214,10 +234,12 @@ def _latest(folder: Path, iterations: tuple[Iteration, ...]) -> Iteration:
     for item in iterations:
         if item.name == name:
             return item
-    if len(iterations) == 1 or iterations[-1].number is not None:
-        return iterations[-1]
+    latest = [item for item in iterations if item.number == iterations[-1].number]
+    if len(latest) == 1:
+        return latest[0]
+    which = "without an iteration number" if latest[0].number is None else f"of iteration {latest[0].number}"
     raise AmbiguousCaseError(
-        f"{folder} has several checkpoints without an iteration number: {_list(item.name for item in iterations)}",
+        f"{folder} has several checkpoints {which}: {_list(item.name for item in latest)}",
         hint="Choose one with --checkpoint NAME.",
     )
 
@@ -241,9 +263,9 @@ def _meta(iteration: Iteration, iterations: tuple[Iteration, ...]) -> Path:
     if others:
         here = iteration.number or 0
         return _with_suffix(min(others, key=lambda item: abs((item.number or 0) - here)).prefix, ".meta")
-    loose = sorted(iteration.prefix.parent.glob("*.meta"))
+    loose = _with_ending(iteration.prefix.parent, ".meta")
     if len(loose) == 1:
-        return loose[0]
+        return iteration.prefix.parent / loose[0]
     raise MissingFileError(
         f"{own} is missing: without a MetaGraph the network cannot be rebuilt",
         hint="BPruneCallback, BPruneHook and write_case of bprune.training make the .meta file.",

@@ -11,15 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bprune.case.names import OpsNames
-from bprune.case.nodes import Nodes, node_of, tensor_name
+from bprune.case.nodes import Nodes, is_control, node_of, tensor_name
 from bprune.case.task import Task
 from bprune.errors import AmbiguousCaseError, InputError
 
 __all__ = ["RANDOM_OPERATIONS", "Output", "Roles", "find_roles", "sampling_operations"]
 
 _CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
-_SAME = frozenset({"Identity", "IdentityN", "StopGradient", "EnsureShape", "PreventGradient"})
-_ITERATORS = frozenset({"IteratorGetNext", "IteratorGetNextSync", "IteratorV2"})
+_INDEX_DIGITS = 6
+_SAME = frozenset({"Identity", "StopGradient", "EnsureShape", "PreventGradient"})
+_ITERATORS = frozenset({"IteratorGetNext", "IteratorGetNextSync"})
 RANDOM_OPERATIONS = frozenset(
     {
         "ParameterizedTruncatedNormal",
@@ -140,7 +141,7 @@ def find_roles(
         label=label or _find_label(nodes, tensor),
         log_prob=_named(nodes, names.role("log_prob")) or _find_log_prob(nodes),
         accuracy=_named(nodes, names.role("accuracy")) or _find_accuracy(nodes),
-        samples=names.roles.get("sample") or sampling_operations(nodes, reached),
+        samples=_named_samples(nodes, names) or sampling_operations(nodes, reached),
         found=(how_input, how_output),
     )
 
@@ -159,7 +160,20 @@ def _named(nodes: Nodes, name: str | None) -> str | None:
             f"there is no operation {node_of(name)!r} in the graph",
             hint="Operation names are listed in OpsNames.txt; near misses: " + (_near(nodes, name) or "none") + ".",
         )
+    index = tensor_name(name).removeprefix(f"{node_of(name)}:")
+    if not (index.isdecimal() and index.isascii() and len(index) < _INDEX_DIGITS):
+        raise InputError(
+            f"{name!r} does not name a tensor",
+            hint=f"Give {node_of(name)} or, for a further output, {node_of(name)}:1.",
+        )
     return tensor_name(name)
+
+
+def _named_samples(nodes: Nodes, names: OpsNames) -> tuple[str, ...]:
+    samples = names.roles.get("sample", ())
+    for name in samples:
+        _named(nodes, name)
+    return samples
 
 
 def _near(nodes: Nodes, name: str) -> str:
@@ -217,13 +231,11 @@ def _chosen_output(nodes: Nodes, tensor: str, task: Task | None) -> tuple[str, O
     name = node_of(tensor)
     if task is Task.REGRESSION:
         return tensor, Output.PREDICTION, f"output: {tensor} (prediction), as given"
-    peeled = nodes.through(name, _SAME)
-    if nodes[peeled].op == "Softmax":
-        logits = tensor_name(nodes[peeled].input[0])
-        return logits, Output.LOGITS, f"output: {logits} (logits), the input of the softmax {name} that was given"
-    if nodes[peeled].op == "Sigmoid":
-        logits = tensor_name(nodes[peeled].input[0])
-        return logits, Output.LOGITS, f"output: {logits} (logits), the input of the sigmoid {name} that was given"
+    peeled = nodes[node_of(_same(nodes, tensor))]
+    if peeled.op in {"Softmax", "Sigmoid"}:
+        logits = tensor_name(peeled.input[0])
+        kind = peeled.op.lower()
+        return logits, Output.LOGITS, f"output: {logits} (logits), the input of the {kind} {name} that was given"
     if task is None and tensor not in _logits_candidates(nodes):
         raise AmbiguousCaseError(
             f"it is not clear what {name!r} predicts", hint="Say it with --task classification or --task regression."
@@ -249,11 +261,22 @@ def _is_gradient(name: str) -> bool:
 def _peel(nodes: Nodes, reference: str) -> str:
     """Walk up from a loss's logits past identities and products with ones (TFP's broadcast against the labels)."""
     while True:
+        reference = _same(nodes, reference)
         node = nodes[node_of(reference)]
-        if node.op in _SAME and node.op != "IdentityN":
-            reference = node.input[0]
-        elif node.op == "Mul" and any(_is_ones(nodes, item) for item in node.input[:2]):
-            reference = node.input[1] if _is_ones(nodes, node.input[0]) else node.input[0]
+        if node.op != "Mul" or not any(_is_ones(nodes, item) for item in node.input[:2]):
+            return reference
+        reference = node.input[1] if _is_ones(nodes, node.input[0]) else node.input[0]
+
+
+def _same(nodes: Nodes, reference: str) -> str:
+    """Walk up while the values are the same; the first tensor that is computed."""
+    while True:
+        name, _, index = tensor_name(reference).partition(":")
+        data = [item for item in nodes[name].input if not is_control(item)]
+        if nodes[name].op in _SAME and data:
+            reference = data[0]
+        elif nodes[name].op == "IdentityN" and int(index) < len(data):
+            reference = data[int(index)]
         else:
             return tensor_name(reference)
 
@@ -269,13 +292,13 @@ def _find_input(
     if said is not None:
         tensor = _named(nodes, said) or said
         return tensor, f"input: {tensor}, as given"
-    reached = nodes.ancestors([node_of(output)])
+    iterators = {node.name for node in nodes if node.op in _ITERATORS}
+    reached = nodes.ancestors([node_of(output)], stop=iterators)
     if legacy is not None and node_of(legacy) in reached:
         return legacy, f"input: {legacy}, the first line of the operations file"
     placeholders = [node.name for node in nodes if node.name in reached and node.op == "Placeholder"]
     candidates = [tensor_name(name) for name in placeholders if name not in feeds and tensor_name(name) != label]
-    if not candidates:
-        candidates = _iterator_tensors(nodes, reached)
+    candidates += _used_tensors(nodes, reached, iterators)
     if len(candidates) == 1:
         return candidates[0], f"input: {candidates[0]}, the only one that the output needs"
     if candidates:
@@ -286,10 +309,10 @@ def _find_input(
     raise InputError(f"the output {output!r} depends on no input", hint="Name the input with --input-op NAME.")
 
 
-def _iterator_tensors(nodes: Nodes, reached: set[str]) -> list[str]:
-    iterators = {name for name in reached if nodes[name].op in _ITERATORS}
+def _used_tensors(nodes: Nodes, reached: set[str], iterators: set[str]) -> list[str]:
+    """The outputs of iterators that are used."""
     used = (item for name in reached for item in nodes[name].input if node_of(item) in iterators)
-    return sorted({tensor_name(item) for item in used})
+    return sorted({tensor_name(item) for item in used if not is_control(item)})
 
 
 def _find_label(nodes: Nodes, tensor: str) -> str | None:

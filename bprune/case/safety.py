@@ -27,13 +27,13 @@ ALLOWED = frozenset(
     "BatchMatMul BatchMatMulV2 BatchMatMulV3 Cholesky Diag DiagPart Einsum MatMul MatrixBandPart MatrixDiag "
     "MatrixDiagPart MatrixDiagPartV3 MatrixDiagV3 MatrixSetDiag MatrixSetDiagV3 MatrixTriangularSolve "
     # neural networks
-    "AvgPool AvgPool3D BiasAdd BiasAddV1 Conv1D Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 "
+    "AvgPool AvgPool3D BiasAdd BiasAddV1 Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 "
     "DepthwiseConv2dNative Elu FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 InTopK InTopKV2 L2Loss LRN LeakyRelu "
     "LogSoftmax MaxPool MaxPool3D MaxPoolV2 Relu Relu6 ResizeBilinear ResizeNearestNeighbor Selu Softmax Softplus "
     "Softsign SoftmaxCrossEntropyWithLogits SparseSoftmaxCrossEntropyWithLogits TopK TopKV2 "
     # arrays
     "BatchToSpace BatchToSpaceND BroadcastArgs BroadcastTo Concat ConcatOffset ConcatV2 Const DepthToSpace "
-    "DynamicPartition DynamicStitch Empty EnsureShape ExpandDims ExtractImagePatches Fill Gather GatherNd GatherV2 "
+    "DynamicPartition DynamicStitch EnsureShape ExpandDims ExtractImagePatches Fill Gather GatherNd GatherV2 "
     "GuaranteeConst Identity IdentityN InvertPermutation MirrorPad NoOp OneHot OnesLike Pack Pad PadV2 "
     "ParallelConcat ParallelDynamicStitch Placeholder PlaceholderWithDefault PreventGradient Rank Reshape "
     "ResourceGather "
@@ -69,9 +69,9 @@ HARMFUL = frozenset(
     "WriteScalarSummary WriteSummary CreateSummaryFileWriter CreateSummaryDbWriter SaveDataset SaveDatasetV2 "
     "DatasetToTFRecord DistributedSave DumpTensor DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount "
     "DebugNumericSummary DebugNumericSummaryV2 ImmutableConst FileSystemSetConfiguration SnapshotDataset "
-    "SnapshotDatasetV2 "
+    "SnapshotDatasetV2 ExperimentalDatasetToTFRecord CalibrationStatisticsSaver "
     # network and other processes
-    "RemoteCall RemoteFusedGraphExecute RpcCall RpcClient RpcServer TryRpc Rpc DataServiceDataset DataServiceDatasetV2 "
+    "RemoteCall RemoteFusedGraphExecute RpcCall RpcClient RpcServer RpcServerStart TryRpc Rpc DataServiceDataset DataServiceDatasetV2 "
     "DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2 "
     # Python and the process itself
     "PyFunc PyFuncStateless EagerPyFunc Abort XlaCustomCall XlaCustomCallV2 XlaHostCompute XlaLaunch "
@@ -86,14 +86,16 @@ _HINT = (
 
 
 def called_functions(node: Any) -> list[str]:
-    """The names of the library functions that a node's attributes name."""
+    """The names of the library functions that a node's attributes name, the attributes of those functions included."""
     names = []
-    for value in node.attr.values():
+    waiting = list(node.attr.values())
+    while waiting:
+        value = waiting.pop()
         kind = value.WhichOneof("value")
-        if kind == "func":
-            names.append(value.func.name)
-        elif kind == "list":
-            names.extend(item.name for item in value.list.func)
+        functions = [value.func] if kind == "func" else value.list.func if kind == "list" else []
+        for function in functions:
+            names.append(function.name)
+            waiting.extend(function.attr.values())
     return names
 
 

@@ -6,10 +6,15 @@ against the allow-list before anything else looks at it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from bprune.case.bundle_index import VALUE_DTYPES
 from bprune.case.nodes import Nodes, check_constant, is_control, node_of, tensor_name
 from bprune.case.safety import called_functions, check_runnable
 from bprune.errors import DamagedFileError, InputError, UnsupportedError
@@ -19,6 +24,8 @@ __all__ = ["RESOURCE_VARIABLE", "VARIABLES", "GraphVariable", "InferenceGraph", 
 RESOURCE_VARIABLE = "VarHandleOp"
 VARIABLES = frozenset({RESOURCE_VARIABLE, "Variable", "VariableV2"})
 _INPUT = "bprune_input"
+_PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderWithDefault"})
+_EXAMPLE_LIMIT_ELEMENTS = 1 << 28
 _FRAMED = frozenset({"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "RefMerge", "RefSwitch", "Switch"})
 
 
@@ -93,6 +100,7 @@ def extract(
         UnsupportedError: If a variable is partitioned.
     """
     start = node_of(input)
+    feeds = {node_of(name): value for name, value in (feeds or {}).items()}
     framed = any(node.op in _FRAMED for node in (nodes[name] for name in nodes.ancestors(map(node_of, outputs))))
     ends = [node_of(output) for output in outputs]
     reached = nodes.ancestors(ends, stop=[start], control=framed)
@@ -101,22 +109,22 @@ def extract(
             f"the output {outputs[0]!r} does not depend on the input {input!r}",
             hint="Name the right operations with --input-op and --output-op.",
         )
-    feeds = dict(feeds or {})
     kept = [node for node in nodes if node.name in reached and node.name != start]
     _check_placeholders(kept, feeds, {node_of(item) for item in open_inputs})
+    _check_other_outputs(kept, input)
     body = [node for node in kept if node.op not in VARIABLES and node.name not in feeds]
     if not trust_graph:
         check_runnable(body, meta_graph.graph_def.library)
-    for node in body:
-        if node.op == "Const":
-            check_constant(node)
     variables = tuple(_variable(node) for node in kept if node.op in VARIABLES)
     shape, dtype = _input_signature(nodes[start], input)
     name = start if nodes[start].op == "Placeholder" else _INPUT
     graph_def = _copy_body(meta_graph.graph_def, body, (tensor_name(input), name), framed)
+    for node in _all_nodes(graph_def):
+        if node.op == "Const":
+            check_constant(node)
     _add_input(graph_def, name, shape, dtype)
     for feed, value in feeds.items():
-        _add_constant(graph_def, feed, value, nodes[feed].attr["dtype"].type)
+        _add_constant(graph_def, nodes[feed], value)
     return InferenceGraph(
         graph_def=graph_def,
         nodes=Nodes([*graph_def.node, *(node for node in kept if node.op in VARIABLES)]),
@@ -129,10 +137,14 @@ def extract(
 
 
 def _check_placeholders(kept: list[Any], feeds: Mapping[str, float], open_inputs: set[str]) -> None:
-    names = {node.name for node in kept}
+    names = [node.name for node in kept if node.op in _PLACEHOLDERS]
     for name in feeds:
         if name not in names:
-            raise InputError(f"there is no operation {name!r} between input and output to give a value to")
+            near = difflib.get_close_matches(name, names, n=1)
+            raise InputError(
+                f"there is no placeholder {name!r} between input and output to give a value to",
+                hint=f"Did you mean {near[0]}?" if near else f"Placeholders there: {', '.join(names) or 'none'}.",
+            )
     valued = open_inputs | set(feeds)
     missing = [node.name for node in kept if node.op == "Placeholder" and node.name not in valued]
     if missing:
@@ -140,6 +152,17 @@ def _check_placeholders(kept: list[Any], feeds: Mapping[str, float], open_inputs
             f"the network has further inputs without a value: {', '.join(missing)}",
             hint="Give each one with --feed NAME=VALUE (as --feed keep_prob=1), or name the input with --input-op.",
         )
+
+
+def _check_other_outputs(kept: list[Any], tensor: str) -> None:
+    """An operation that stands for the input must not be needed for another of its outputs."""
+    for reference in (item for node in kept for item in node.input):
+        same_node = node_of(reference) == node_of(tensor) and not is_control(reference)
+        if same_node and tensor_name(reference) != tensor_name(tensor):
+            raise InputError(
+                f"the network needs {tensor_name(reference)} beside its input {tensor_name(tensor)}",
+                hint="Networks with one input are supported; name another one with --input-op.",
+            )
 
 
 def _variable(node: Any) -> GraphVariable:
@@ -165,9 +188,11 @@ def _known(shape: tuple[int | None, ...] | None) -> tuple[int, ...] | None:
 
 def static_shape(node: Any) -> tuple[int | None, ...] | None:
     """The shape in a node's `shape` attribute; None when it is absent or of unknown rank."""
-    if "shape" not in node.attr or node.attr["shape"].shape.unknown_rank:
-        return None
-    return tuple(None if dim.size < 0 else int(dim.size) for dim in node.attr["shape"].shape.dim)
+    return _sizes(node.attr["shape"].shape) if "shape" in node.attr else None
+
+
+def _sizes(shape: Any) -> tuple[int | None, ...] | None:
+    return None if shape.unknown_rank else tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim)
 
 
 def _dtype_name(number: int) -> str:
@@ -183,12 +208,28 @@ def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | N
     """Shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes."""
     index = int(tensor_name(tensor).rsplit(":", 1)[1])
     if "output_types" in node.attr and "output_shapes" in node.attr:
-        shape = node.attr["output_shapes"].list.shape[index]
-        sizes = None if shape.unknown_rank else tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim)
-        return sizes, node.attr["output_types"].list.type[index]
-    dtype = node.attr["dtype"].type or node.attr["T"].type
-    shape_of = static_shape(node)
-    return (shape_of or None), dtype
+        shapes, dtypes = node.attr["output_shapes"].list.shape, node.attr["output_types"].list.type
+        if index >= min(len(shapes), len(dtypes)):
+            raise InputError(f"the operation {node.name!r} has no output {index}", hint="Choose another --input-op.")
+        shape, dtype = _sizes(shapes[index]), int(dtypes[index])
+    else:
+        shape, dtype = static_shape(node) or None, _output_dtype(node)
+    if _dtype_name(dtype) not in VALUE_DTYPES:
+        raise InputError(
+            f"the input {tensor!r} is of the type {_dtype_name(dtype)}; numbers are needed",
+            hint="Name the tensor that holds the numbers with --input-op.",
+        )
+    if math.prod(size or 1 for size in shape or ()) > _EXAMPLE_LIMIT_ELEMENTS:
+        raise DamagedFileError(f"the input {tensor!r} claims the shape {list(shape or ())}")
+    return shape, dtype
+
+
+def _output_dtype(node: Any) -> int:
+    """The type of a node's output, where one attribute states it."""
+    for name in ("dtype", "DstT", "T"):
+        if name in node.attr:
+            return int(node.attr[name].type)
+    return 0
 
 
 def _add_input(graph_def: Any, name: str, shape: tuple[int | None, ...] | None, dtype: int) -> None:
@@ -199,12 +240,22 @@ def _add_input(graph_def: Any, name: str, shape: tuple[int | None, ...] | None, 
     placeholder.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
 
 
-def _add_constant(graph_def: Any, name: str, value: float, dtype: int) -> None:
+def _add_constant(graph_def: Any, placeholder: Any, value: float) -> None:
     import tensorflow as tf
 
-    constant = graph_def.node.add(name=name, op="Const")
-    constant.attr["dtype"].type = dtype
-    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype=dtype))
+    number = _dtype_name(placeholder.attr["dtype"].type)
+    if number not in VALUE_DTYPES:
+        raise InputError(f"{placeholder.name!r} is of the type {number}, which no number can stand for")
+    dtype = tf.as_dtype(placeholder.attr["dtype"].type).base_dtype
+    constant = graph_def.node.add(name=placeholder.name, op="Const")
+    constant.attr["dtype"].type = dtype.as_datatype_enum
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.asarray(value).astype(dtype.as_numpy_dtype)))
+
+
+def _all_nodes(graph_def: Any) -> Iterator[Any]:
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
 
 
 def _copy_body(source: Any, body: list[Any], rename: tuple[str, str], framed: bool) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, count_total
 from bprune.pruning.criteria import CRITERIA, Criterion
-from bprune.pruning.prune import Plan, Pruned, plan_pruning, prune
+from bprune.pruning.plan import Plan, Pruned, plan_pruning, prune
 from bprune.pruning.save import check_target
 from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, choose_masks
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bprune.training.callback import BPruneCallback
+    from bprune.training.custom import write_case
     from bprune.training.hook import BPruneHook
-    from bprune.training.write_case import write_case
 
 __all__ = ["BPruneCallback", "BPruneHook", "write_case"]
 
 _HOMES = {
     "BPruneCallback": "bprune.training.callback",
     "BPruneHook": "bprune.training.hook",
-    "write_case": "bprune.training.write_case",
+    "write_case": "bprune.training.custom",
 }
 
 

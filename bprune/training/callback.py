@@ -10,8 +10,8 @@ import tf_keras
 
 from bprune.case.task import Task
 from bprune.errors import UsageError
+from bprune.training.network import describe_network, refuse_keras_3
 from bprune.training.session import GivenRoles
-from bprune.training.write_case import describe_network, refuse_keras_3
 from bprune.training.writer import CaseWriter
 
 __all__ = ["BPruneCallback"]
