@@ -26,3 +26,19 @@ def shared_data() -> Path:
 def samples() -> Path:
     """The bundled sample cases."""
     return ROOT / "sample_checkpoints"
+
+
+@pytest.fixture(scope="session")
+def mixed_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier with one layer of every family and estimator; do not write into it."""
+    from tests.networks import write_mixed_case
+
+    return write_mixed_case(tmp_path_factory.mktemp("mixed") / "mixed")
+
+
+@pytest.fixture(scope="session")
+def variational_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A regression of DenseVariational layers; do not write into it."""
+    from tests.networks import write_variational_case
+
+    return write_variational_case(tmp_path_factory.mktemp("variational") / "variational")

@@ -71,8 +71,8 @@ HARMFUL = frozenset(
     "DebugNumericSummary DebugNumericSummaryV2 ImmutableConst FileSystemSetConfiguration SnapshotDataset "
     "SnapshotDatasetV2 ExperimentalDatasetToTFRecord CalibrationStatisticsSaver "
     # network and other processes
-    "RemoteCall RemoteFusedGraphExecute RpcCall RpcClient RpcServer RpcServerStart TryRpc Rpc DataServiceDataset DataServiceDatasetV2 "
-    "DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2 "
+    "RemoteCall RemoteFusedGraphExecute RpcCall RpcClient RpcServer RpcServerStart TryRpc Rpc DataServiceDataset "
+    "DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2 "
     # Python and the process itself
     "PyFunc PyFuncStateless EagerPyFunc Abort XlaCustomCall XlaCustomCallV2 XlaHostCompute XlaLaunch "
     "XlaLaunchV2".split()

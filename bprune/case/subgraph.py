@@ -277,7 +277,19 @@ def _copy_body(source: Any, body: list[Any], rename: tuple[str, str], framed: bo
         copy.ClearField("input")
         copy.input.extend(_redirect(item, rename) for item in references)
     _copy_functions(source.library, graph_def)
+    for node in _all_nodes(graph_def):
+        _add_defaults(node)
     return graph_def
+
+
+def _add_defaults(node: Any) -> None:
+    """Attributes that an export left away because they have their default value, such as the seeds of noise."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    for attribute in definition.attr if definition is not None else ():
+        if attribute.HasField("default_value") and attribute.name not in node.attr:
+            node.attr[attribute.name].CopyFrom(attribute.default_value)
 
 
 def _redirect(reference: str, rename: tuple[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
     A bias does not count, because it does not carry the input.
 
     Raises:
-        TargetError: Naming the layers, and thresholds that give 50, 80 and 95 % sparsity.
+        TargetError: Naming the layers, and thresholds that give 50, 80 and 95 % sparsity, and the largest possible one.
     """
     empty = [
         posterior
@@ -74,9 +75,21 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
     largest = ", ".join(
         f"{item.layer} (largest {rule.criterion.name} {rule.criterion.score(item).max():.3g})" for item in empty
     )
-    usual = " / ".join(f"{threshold_of_sparsity(network, rule.criterion, share):.3g}" for share in (0.5, 0.8, 0.95))
+    shares = (0.5, 0.8, 0.95)
+    usual = " / ".join(f"{threshold_of_sparsity(network, rule.criterion, share):.3g}" for share in shares)
     raise TargetError(
         f"pruning {rule.describe()} leaves these layers without a weight: {largest}",
-        hint=f"Thresholds that prune 50 / 80 / 95 % of this network: {usual}. Or pass --sparsity 0.8, a "
-        "--layer-threshold for these layers, or --allow-empty-layers.",
+        hint=f"Thresholds that prune 50 / 80 / 95 % of this network: {usual}. The largest that leaves every layer a "
+        f"weight: {_largest_threshold(network, rule):.4g}. Or pass a --layer-threshold, or --allow-empty-layers.",
     )
+
+
+def _largest_threshold(network: Network, rule: Rule) -> float:
+    """The smallest of the layers' largest scores, rounded down to what a user would type."""
+    largest = min(
+        float(rule.criterion.score(posterior).max())
+        for posterior in network.posteriors
+        if posterior.part != "bias" and posterior.size
+    )
+    unit = 10.0 ** (math.floor(math.log10(largest)) - 2) if largest > 0.0 else 1.0
+    return math.floor(largest / unit) * unit

@@ -35,13 +35,14 @@ class Head:
     scale: Any | None = None
 
 
-def read_head(output: Any, task: Task | None) -> Head:
+def read_head(output: Any, task: Task | None, fallback: Task | None = None) -> Head:
     """Read a model's output while it is traced.
 
     Args:
         output: A tensor, a TFP distribution, a pair (mean, standard deviation), or a mapping with the keys `mean` (or
             `loc`) and `stddev` (or `scale`).
-        task: What the network predicts, where something else tells: the user, the loss, the labels.
+        task: What the network predicts, where the user or the loss tells.
+        fallback: What it predicts if neither `task` nor the output tells.
 
     Raises:
         AmbiguousCaseError: If nothing tells what the output means.
@@ -59,7 +60,7 @@ def read_head(output: Any, task: Task | None) -> Head:
         if len(output) == 2 and task is not Task.CLASSIFICATION:
             return Head(Output.PREDICTION, output[0], output[1])
         raise UnsupportedError(f"the model has {len(output)} outputs", hint=_PREDICT)
-    return _of_tensor(output, task)
+    return _of_tensor(output, task, fallback)
 
 
 _PREDICT = "Pass predict=FUNCTION, a function of the inputs that returns logits, or (mean, standard deviation)."
@@ -75,7 +76,7 @@ def _of_mapping(output: Mapping[str, Any]) -> Head:
     raise UnsupportedError(f"the model's outputs are named {', '.join(output)}", hint=_PREDICT)
 
 
-def _of_tensor(output: Any, task: Task | None) -> Head:
+def _of_tensor(output: Any, task: Task | None, fallback: Task | None) -> Head:
     operation = output.op
     while operation.type in _SAME:
         operation = operation.inputs[0].op
@@ -89,6 +90,7 @@ def _of_tensor(output: Any, task: Task | None) -> Head:
                     hint="BPrune handles one label per example; pass predict=FUNCTION to choose one column.",
                 )
             return Head(Output.LOGITS, operation.inputs[0])
+    task = task or fallback
     if task is None:
         raise AmbiguousCaseError(
             "it is not clear what the model's output means",

@@ -42,8 +42,10 @@ def describe_network(
             hint="Pass the session in place of the model, with input= and logits=.",
         )
     if isinstance(network, tf_keras.Model):
-        chosen = task or task_of_loss(getattr(network, "loss", None))
-        return describe_model(network, spec=input_spec, predict=predict, task=chosen)
+        by_loss = task_of_loss(getattr(network, "loss", None))
+        if predict is not None:  # the loss was not computed from what this function returns
+            return describe_model(network, spec=input_spec, predict=predict, task=task, fallback=by_loss)
+        return describe_model(network, spec=input_spec, predict=None, task=task or by_loss)
     if callable(network):
         if predict is not None:
             raise UsageError("predict= goes with a model; the function that was passed is used as it is")

@@ -23,7 +23,12 @@ __all__ = ["describe_function", "describe_model"]
 
 
 def describe_model(
-    model: Any, *, spec: Any | None, predict: Callable[[Any], Any] | None, task: Task | None
+    model: Any,
+    *,
+    spec: Any | None,
+    predict: Callable[[Any], Any] | None,
+    task: Task | None,
+    fallback: Task | None = None,
 ) -> Description:
     """Describe a tf_keras model.
 
@@ -32,13 +37,14 @@ def describe_model(
         spec: A tf.TensorSpec of the input; None takes it from the model.
         predict: A function of the inputs to use in place of the model's call.
         task: What the network predicts, or None to find out.
+        fallback: What it predicts if its output does not tell.
 
     Raises:
         UsageError: If the input's shape is not known.
         UnsupportedError: If the model cannot be expressed as a graph over its variables.
     """
     call = predict or (lambda inputs: model(inputs, training=False))
-    return _describe(call, spec or _spec_of_model(model), task, model)
+    return _describe(call, spec or _spec_of_model(model), task, model, fallback)
 
 
 def describe_function(function: Callable[[Any], Any], *, spec: Any | None, task: Task | None) -> Description:
@@ -84,8 +90,10 @@ def _spec_of_model(model: Any) -> Any:
     return tf.TensorSpec([None, *first.shape[1:]], first.dtype)
 
 
-def _describe(call: Callable[[Any], Any], spec: Any, task: Task | None, model: Any | None) -> Description:
-    concrete, head = _trace(call, spec, task)
+def _describe(
+    call: Callable[[Any], Any], spec: Any, task: Task | None, model: Any | None, fallback: Task | None = None
+) -> Description:
+    concrete, head = _trace(call, spec, task, fallback)
     variables = _variables(concrete, model)
     names = _names(variables)
     graph_def, tensors = _bound(concrete, variables, names)
@@ -137,7 +145,7 @@ def _inlined_functions() -> Iterator[None]:
         tf.config.run_functions_eagerly(before)
 
 
-def _trace(call: Callable[[Any], Any], spec: Any, task: Task | None) -> tuple[Any, Head]:
+def _trace(call: Callable[[Any], Any], spec: Any, task: Task | None, fallback: Task | None) -> tuple[Any, Head]:
     """Trace the network with a label beside it, so that the graph has the likelihood and the accuracy as well."""
     import tensorflow as tf
 
@@ -145,7 +153,7 @@ def _trace(call: Callable[[Any], Any], spec: Any, task: Task | None) -> tuple[An
     plain = getattr(call, "python_function", call)
 
     def traced(inputs: Any, label: Any) -> list[Any]:
-        head = read_head(plain(inputs), task)
+        head = read_head(plain(inputs), task, fallback)
         heads.append(head)
         outputs = [head.values] + ([head.scale] if head.scale is not None else [])
         return [*outputs, *_likelihood(head, label)]

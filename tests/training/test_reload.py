@@ -17,6 +17,7 @@ from tests.laws import same_law
 pytestmark = pytest.mark.slow
 
 FORMS = ("sequential", "functional", "subclassed")
+DRAWS = 600
 WRITERS = ("callback", "hook", "write_case")
 KINDS = {  # as the training script names it: the class that LayerNames.txt or the graph tells, parts, kernel shape
     "DenseFlipout": ("DenseFlipout", (6, 5)),
@@ -32,7 +33,14 @@ KINDS = {  # as the training script names it: the class that LayerNames.txt or t
 }
 
 
-@pytest.fixture(scope="module", params=[f"{form}-{writer}" for form in FORMS for writer in WRITERS])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(f"{form}-{writer}", marks=pytest.mark.xdist_group(f"{form}-{writer}"))
+        for form in FORMS
+        for writer in WRITERS
+    ],
+)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The cases of one form and writer, trained in a process of their own."""
     form, writer = request.param.split("-")
@@ -52,21 +60,17 @@ def test_reloads_with_the_same_law(trained: tuple[Path, str], kind: str) -> None
     network = read_network(case)
     reference = np.load(folder / f"{kind}-{name}.npz")
 
-    by_name = {
-        posterior.name.split("/", 1)[1] if "/" in posterior.layer else posterior.name: posterior
-        for posterior in network.posteriors
-    }
     kernels = [posterior for posterior in network.posteriors if posterior.part == "kernel"]
-    assert [(item.kind, item.shape) for item in kernels][0] == KINDS[kind]
+    assert (kernels[0].kind, kernels[0].shape) == KINDS[kind]
     assert kernels[1].kind == "DenseReparameterization"
-    assert all(posterior.family.name == "Normal" for posterior in by_name.values())
+    assert all(posterior.family.name == "Normal" for posterior in network.posteriors)
     assert network.unrecognised == ()
 
     engine = GraphEngine(case, network, network.masks, seed=5)
-    probabilities = engine.draw(reference["x"], range(1500)).values
+    probabilities = engine.draw(reference["x"], range(DRAWS)).values
     expected = np.exp(reference["logits"] - reference["logits"].max(-1, keepdims=True))
     expected /= expected.sum(-1, keepdims=True)
-    assert same_law(probabilities.reshape(1500, -1), expected.reshape(1500, -1))
+    assert same_law(probabilities.reshape(DRAWS, -1), expected.reshape(DRAWS, -1))
 
 
 def test_a_wrong_scale_is_noticed(trained: tuple[Path, str]) -> None:
@@ -82,7 +86,7 @@ def test_a_wrong_scale_is_noticed(trained: tuple[Path, str]) -> None:
             assert constant.op == "Const"
             constant.attr["value"].tensor.ClearField("tensor_content")
             constant.attr["value"].tensor.float_val[:] = [0.2]
-    probabilities = GraphEngine(case, network, network.masks, seed=5).draw(reference["x"], range(1500)).values
+    probabilities = GraphEngine(case, network, network.masks, seed=5).draw(reference["x"], range(DRAWS)).values
     expected = np.exp(reference["logits"] - reference["logits"].max(-1, keepdims=True))
     expected /= expected.sum(-1, keepdims=True)
-    assert not same_law(probabilities.reshape(1500, -1), expected.reshape(1500, -1))
+    assert not same_law(probabilities.reshape(DRAWS, -1), expected.reshape(DRAWS, -1))

@@ -1,7 +1,7 @@
 """Train one small network per layer kind in a process of its own, write its case, and keep draws for comparison.
 
-Run as `python worlds.py OUT FORM WRITER KIND...`: FORM is sequential, functional or subclassed; WRITER is callback, hook
-or write_case.
+Run as `python worlds.py OUT FORM WRITER KIND...`: FORM is sequential, functional or subclassed; WRITER is callback,
+hook or write_case.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tf_keras
 from bprune.training import BPruneCallback, BPruneHook, write_case
 
 tfd, tfpl = tfp.distributions, tfp.layers
-DRAWS = 1500
+DRAWS = 600
 EXAMPLES = 3
 SHAPES = {"Dense": (6,), "Conv1D": (7, 2), "Conv2D": (6, 6, 2), "Conv3D": (4, 4, 4, 2)}
 KINDS = {

@@ -1,0 +1,94 @@
+"""Rules and masks: kept when equal, ties, layer thresholds, empty layers, messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bprune.case import load_case
+from bprune.errors import InputError, TargetError, UsageError
+from bprune.posterior import Network, read_network
+from bprune.pruning import Rule, check_no_empty_layer, choose_masks, count_layers
+
+
+@pytest.fixture(scope="module")
+def network(mixed_case: Path) -> Network:
+    """The posteriors of the mixed case."""
+    return read_network(load_case(mixed_case))
+
+
+def test_kept_when_equal(network: Network) -> None:
+    snr = network.posteriors[0].snr
+    value = float(np.sort(snr.reshape(-1))[10])
+    mask = choose_masks(network, Rule(value))["flip/kernel"]
+    assert mask[snr == value].all()
+    assert mask.sum() == snr.size - 10
+
+
+def test_layer_threshold_wins(network: Network) -> None:
+    masks = choose_masks(network, Rule(0.0, layer_thresholds={"local": 2.0}))
+    assert masks["flip/kernel"].all()
+    local = next(item for item in network.posteriors if item.layer == "local")
+    np.testing.assert_array_equal(masks["local/kernel"], local.snr >= 2.0)
+
+
+def test_counts_are_those_of_the_mask(network: Network) -> None:
+    masks = choose_masks(network, Rule(1.0))
+    for counts in count_layers(network, masks):
+        parts = [masks[item.name] for item in network.of_layer(counts.name)]
+        assert counts.nonzeros == sum(int(mask.sum()) for mask in parts)
+        assert counts.nonzero_parameters == 2 * counts.nonzeros
+        assert counts.sparsity == 1.0 - counts.nonzeros / counts.weights
+
+
+def test_unknown_layer_suggests_a_near_one(network: Network) -> None:
+    with pytest.raises(InputError, match=r"no prunable layer 'lapalce'\nDid you mean laplace\? Prunable layers: fl"):
+        choose_masks(network, Rule(1.0, layer_thresholds={"lapalce": 1.0}))
+
+
+def test_emptied_layer_is_refused_with_thresholds_that_work(network: Network) -> None:
+    rule = Rule(1e6)
+    with pytest.raises(
+        TargetError, match=r"without a weight: flip \(largest snr .*\n.* 50 / 80 / 95 % .*every layer a weight: "
+    ):
+        check_no_empty_layer(network, choose_masks(network, rule), rule)
+
+
+def test_an_empty_bias_is_no_empty_layer(network: Network) -> None:
+    masks = {**network.masks, "lognormal/bias": np.zeros(5, np.bool_)}
+    check_no_empty_layer(network, masks, Rule(1.0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threshold": None}, "either a threshold or a sparsity"),
+        ({"threshold": 1.0, "sparsity": 0.5}, "either a threshold or a sparsity"),
+        ({"threshold": -1.0}, r"the threshold is -1.0; it must be a number of at least 0"),
+        ({"threshold": float("nan")}, "the threshold is nan"),
+        ({"threshold": None, "sparsity": 1.5}, "the sparsity 1.5 is not a fraction between 0 and 1"),
+        ({"threshold": 1.0, "layer_thresholds": {"a": -2.0}}, "the threshold of a is -2.0"),
+        ({"threshold": None, "sparsity": 0.5, "layer_thresholds": {"a": 2.0}}, "do not go with a sparsity"),
+    ],
+)
+def test_bad_rules(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Rule(**arguments)  # type: ignore[arg-type]
+
+
+def test_ties_go_by_original_index(network: Network) -> None:
+    """Weights of the same score are pruned from the front, so that a run can be repeated anywhere."""
+
+    class Constant:
+        name, unit = "constant", "none"
+
+        def score(self, posterior: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+            return np.ones(posterior.shape)  # type: ignore[attr-defined]
+
+    masks = choose_masks(network, Rule(None, 0.25, criterion=Constant()))
+    flat = np.concatenate([masks[item.name].reshape(-1) for item in network.posteriors])
+    pruned = round(0.25 * flat.size)
+    assert not flat[:pruned].any()
+    assert flat[pruned:].all()
