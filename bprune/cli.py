@@ -15,7 +15,7 @@ import click
 
 from bprune.errors import BPruneError
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "run"]
 
 _COMMANDS = ("inspect", "prune", "infer")
 
@@ -77,10 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
             signal.signal(getattr(signal, name), _terminate)
-    sys.exit(_run(given))
+    sys.exit(run(given))
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """Run the command line; the exit code. Errors are reported, not raised, unless --debug is given."""
     as_json = "--json" in arguments
     debug = "--debug" in arguments
     try:

@@ -41,4 +41,4 @@ def same_law(first: AnyArray, second: AnyArray) -> bool:
     The bound is Bonferroni's over all values, two-sided, by the normal approximation of means over draws.
     """
     comparisons = 2 * int(np.prod(np.shape(first)[1:]))
-    return law_distance(first, second) < stats.norm.isf(FALSE_ALARM / (2 * comparisons))
+    return bool(law_distance(first, second) < stats.norm.isf(FALSE_ALARM / (2 * comparisons)))

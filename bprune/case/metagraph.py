@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bprune.errors import DamagedFileError
 __all__ = ["read_meta_graph"]
 
 _LIMIT_BYTES = (2 << 30) - 1
+_OUTPUTS_LIMIT = 1 << 16
 
 
 def read_meta_graph(path: Path, *, trust_graph: bool = False) -> Any:
@@ -51,16 +53,37 @@ def read_meta_graph(path: Path, *, trust_graph: bool = False) -> Any:
 
 
 def _check_inputs(graph_def: Any) -> None:
-    """Operations that BPrune looks into have the inputs that they must have, the control dependencies last."""
-    from tensorflow.python.framework import op_def_registry
+    """Operations that BPrune looks into have the inputs that they must have, the control dependencies last.
 
-    for node in graph_def.node:
-        definition = op_def_registry.get(node.op) if node.op in ALLOWED else None
-        if definition is not None:
-            single = [item for item in definition.input_arg if not item.number_attr and not item.type_list_attr]
+    TensorFlow checks that too, but after it has made room for as many inputs and outputs as are claimed.
+    """
+    functions = [function.node_def for function in graph_def.library.function]
+    for node in itertools.chain(graph_def.node, *functions):
+        counts = _claimed_counts(node) if node.op in ALLOWED else None
+        if counts is not None:
             data = [item for item in node.input if not is_control(item)]
-            if len(data) < len(single) or data != list(node.input[: len(data)]):
+            inputs, outputs = counts
+            if inputs != len(data) or data != list(node.input[:inputs]) or outputs > _OUTPUTS_LIMIT:
                 raise DamagedFileError(
-                    f"the graph's operation {node.name!r} ({node.op}) has not the inputs that it needs",
+                    f"the graph's operation {node.name!r} ({node.op}) has not the inputs and outputs that it needs",
                     hint="Copy the file again from its source.",
                 )
+
+
+def _claimed_counts(node: Any) -> tuple[int, int] | None:
+    """How many data inputs and how many outputs a node says that it has; None for an operation that is not known."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    if definition is None:
+        return None
+    defaults = {item.name: item.default_value for item in definition.attr}
+
+    def count(item: Any) -> int:
+        name = item.number_attr or item.type_list_attr
+        if not name:
+            return 1
+        value = node.attr[name] if name in node.attr else defaults[name]
+        return int(value.i) if item.number_attr else len(value.list.type)
+
+    return sum(map(count, definition.input_arg)), sum(map(count, definition.output_arg))

@@ -143,11 +143,13 @@ class Nodes:
 
 
 def check_constant(node: Any) -> None:
-    """Refuse a Const that claims more elements than fit in memory; a few bytes can claim terabytes.
+    """Refuse a Const that claims more elements than fit in memory, or two types: TensorFlow aborts on some of those.
 
     Raises:
-        DamagedFileError: If the claimed size is negative or above the limit.
+        DamagedFileError: If the claimed size is negative or above the limit, or the types differ.
     """
+    if node.attr["value"].tensor.dtype != node.attr["dtype"].type:
+        raise DamagedFileError(f"the constant {node.name!r} of the graph claims two types")
     sizes = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
     elements = 1
     for size in sizes:

@@ -205,7 +205,10 @@ def _dtype_name(number: int) -> str:
 
 
 def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | None, int]:
-    """Shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes."""
+    """Shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes.
+
+    The training's batch size, where it is in the shape, does not bind: any number of examples may go in.
+    """
     index = int(tensor_name(tensor).rsplit(":", 1)[1])
     if "output_types" in node.attr and "output_shapes" in node.attr:
         shapes, dtypes = node.attr["output_shapes"].list.shape, node.attr["output_types"].list.type
@@ -213,7 +216,7 @@ def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | N
             raise InputError(f"the operation {node.name!r} has no output {index}", hint="Choose another --input-op.")
         shape, dtype = _sizes(shapes[index]), int(dtypes[index])
     else:
-        shape, dtype = static_shape(node) or None, _output_dtype(node)
+        shape, dtype = static_shape(node), _output_dtype(node)
     if _dtype_name(dtype) not in VALUE_DTYPES:
         raise InputError(
             f"the input {tensor!r} is of the type {_dtype_name(dtype)}; numbers are needed",
@@ -221,7 +224,7 @@ def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | N
         )
     if math.prod(size or 1 for size in shape or ()) > _EXAMPLE_LIMIT_ELEMENTS:
         raise DamagedFileError(f"the input {tensor!r} claims the shape {list(shape or ())}")
-    return shape, dtype
+    return (None, *shape[1:]) if shape else None, dtype
 
 
 def _output_dtype(node: Any) -> int:

@@ -214,8 +214,10 @@ def forget_cases() -> None:
 
 
 def meta_of(case: Path) -> Path:
-    """The only, or the last, `.meta` file of a case."""
-    return sorted(case.rglob("*.meta"))[-1]
+    """The `.meta` file of the latest checkpoint of a case."""
+    from bprune.case.paths import find_case
+
+    return find_case(case).meta
 
 
 def read_meta(case: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +51,23 @@ def test_unknown_layer_suggests_a_near_one(network: Network) -> None:
 
 def test_emptied_layer_is_refused_with_thresholds_that_work(network: Network) -> None:
     rule = Rule(1e6)
-    with pytest.raises(
-        TargetError, match=r"without a weight: flip \(largest snr .*\n.* 50 / 80 / 95 % .*every layer a weight: "
-    ):
+    with pytest.raises(TargetError, match=r"without a weight: flip \(largest snr .*\n.* 50 / 80 / 95 % "):
         check_no_empty_layer(network, choose_masks(network, rule), rule)
 
 
 def test_an_empty_bias_is_no_empty_layer(network: Network) -> None:
     masks = {**network.masks, "lognormal/bias": np.zeros(5, np.bool_)}
     check_no_empty_layer(network, masks, Rule(1.0))
+
+
+def test_the_largest_threshold_that_is_named_works(network: Network) -> None:
+    rule = Rule(1e6)
+    with pytest.raises(TargetError, match="every layer a weight") as caught:
+        check_no_empty_layer(network, choose_masks(network, rule), rule)
+    found = re.search(r"every layer a weight: ([0-9.e+-]+)\. ", str(caught.value))
+    assert found
+    largest = Rule(float(found[1]))
+    check_no_empty_layer(network, choose_masks(network, largest), largest)
 
 
 @pytest.mark.parametrize(

@@ -255,11 +255,10 @@ def test_functions_are_written_with_the_variables_that_they_read(tmp_path: Path)
     layer(INPUTS)
     shift = tf.Variable([0.5, 0.0, -0.5], name="shift")
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 6], tf.float32)])
     def network(inputs: Any) -> Any:
         return tf.nn.softmax(layer(inputs) + shift)
 
-    write_case(tmp_path / "case", network)
+    write_case(tmp_path / "case", tf.function(network, input_signature=[tf.TensorSpec([None, 6], tf.float32)]))
     case = load_case(tmp_path / "case")
     np.testing.assert_array_equal(case.checkpoint.read("shift"), shift.numpy())
 
