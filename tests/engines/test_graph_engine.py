@@ -20,19 +20,26 @@ from tests.networks import INPUTS
 ALARM = 1e-6
 
 
-def test_a_linear_layer_has_the_law_that_its_posterior_says(tmp_path: Path) -> None:
-    """One DenseReparameterization layer: its logits are Normal with known means and variances.
-
-    False-alarm rate 1e-6 over all comparisons (Bonferroni); the negative control halves the scales.
-    """
+@pytest.fixture(scope="module")
+def linear_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One DenseReparameterization layer and nothing else."""
     import tensorflow_probability as tfp
     import tf_keras
 
     from bprune.training import write_case
 
+    folder = tmp_path_factory.mktemp("linear") / "case"
     model = tf_keras.Sequential([tf_keras.Input((6,)), tfp.layers.DenseReparameterization(3, name="den")])
-    write_case(tmp_path / "case", model, task="regression")
-    case = load_case(tmp_path / "case")
+    write_case(folder, model, task="regression")
+    return folder
+
+
+def test_a_linear_layer_has_the_law_that_its_posterior_says(linear_case: Path) -> None:
+    """One DenseReparameterization layer: its logits are Normal with known means and variances.
+
+    False-alarm rate 1e-6 over all comparisons (Bonferroni); the negative control halves the scales.
+    """
+    case = load_case(linear_case)
     network = read_network(case)
     (posterior,) = network.posteriors
     bias = case.checkpoint.read("den/bias_posterior_loc")
@@ -78,8 +85,8 @@ def test_blocks_have_nearly_equal_sizes(mixed_case: Path) -> None:
     assert choose_blocks(engine, 8193, 1).examples == 4097
 
 
-def test_inputs_that_are_not_finite_fail_the_self_check(mixed_case: Path) -> None:
-    case = load_case(mixed_case)
+def test_inputs_that_are_not_finite_fail_the_self_check(linear_case: Path) -> None:
+    case = load_case(linear_case)
     network = read_network(case)
     engine = GraphEngine(case, network, network.masks, seed=1)
     with pytest.raises(SelfCheckError, match="draw 2 gives values that are not finite"):
