@@ -14,6 +14,7 @@ from bprune.errors import DamagedFileError
 __all__ = ["Nodes", "is_control", "node_of", "tensor_name"]
 
 _CONSTANT_LIMIT_ELEMENTS = 1 << 28
+_HANDLES = (20, 21)  # the numbers of the types resource and variant
 _LOOP_ENDS = frozenset({"NextIteration", "RefNextIteration"})
 
 
@@ -139,17 +140,22 @@ class Nodes:
     def scalar(self, name: str) -> float | None:
         """The value of a Const node with one number in it, or None."""
         value = self.constant(name)
-        return float(value.reshape(())) if value is not None and value.size == 1 and value.dtype.kind in "fiu" else None
+        if value is None or value.size != 1 or not (value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"):
+            return None
+        return float(value.reshape(()))
 
 
 def check_constant(node: Any) -> None:
     """Refuse a Const that claims more elements than fit in memory, or two types: TensorFlow aborts on some of those.
 
     Raises:
-        DamagedFileError: If the claimed size is negative or above the limit, or the types differ.
+        DamagedFileError: If the claimed size is negative or above the limit, the types differ, or it holds a handle.
     """
-    if node.attr["value"].tensor.dtype != node.attr["dtype"].type:
+    dtype = node.attr["value"].tensor.dtype
+    if dtype != node.attr["dtype"].type:
         raise DamagedFileError(f"the constant {node.name!r} of the graph claims two types")
+    if dtype in _HANDLES:
+        raise DamagedFileError(f"the constant {node.name!r} of the graph is not a value but a handle")
     sizes = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
     elements = 1
     for size in sizes:

@@ -25,6 +25,7 @@ RESOURCE_VARIABLE = "VarHandleOp"
 VARIABLES = frozenset({RESOURCE_VARIABLE, "Variable", "VariableV2"})
 _INPUT = "bprune_input"
 _PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderWithDefault"})
+_ELEMENTWISE = frozenset({"Add", "AddV2", "Cast", "Identity", "Mul", "RealDiv", "StopGradient", "Sub"})
 _EXAMPLE_LIMIT_ELEMENTS = 1 << 28
 _FRAMED = frozenset({"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "RefMerge", "RefSwitch", "Switch"})
 
@@ -116,7 +117,7 @@ def extract(
     if not trust_graph:
         check_runnable(body, meta_graph.graph_def.library)
     variables = tuple(_variable(node) for node in kept if node.op in VARIABLES)
-    shape, dtype = _input_signature(nodes[start], input)
+    shape, dtype = _input_signature(nodes, input)
     name = start if nodes[start].op == "Placeholder" else _INPUT
     graph_def = _copy_body(meta_graph.graph_def, body, (tensor_name(input), name), framed)
     for node in _all_nodes(graph_def):
@@ -204,11 +205,12 @@ def _dtype_name(number: int) -> str:
         raise DamagedFileError(f"the graph names an unknown dtype {number}") from error
 
 
-def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | None, int]:
+def _input_signature(nodes: Nodes, tensor: str) -> tuple[tuple[int | None, ...] | None, int]:
     """Shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes.
 
     The training's batch size, where it is in the shape, does not bind: any number of examples may go in.
     """
+    node = nodes[node_of(tensor)]
     index = int(tensor_name(tensor).rsplit(":", 1)[1])
     if "output_types" in node.attr and "output_shapes" in node.attr:
         shapes, dtypes = node.attr["output_shapes"].list.shape, node.attr["output_types"].list.type
@@ -216,7 +218,7 @@ def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | N
             raise InputError(f"the operation {node.name!r} has no output {index}", hint="Choose another --input-op.")
         shape, dtype = _sizes(shapes[index]), int(dtypes[index])
     else:
-        shape, dtype = static_shape(node), _output_dtype(node)
+        shape, dtype = static_shape(_same_shape(nodes, node)), _output_dtype(node)
     if _dtype_name(dtype) not in VALUE_DTYPES:
         raise InputError(
             f"the input {tensor!r} is of the type {_dtype_name(dtype)}; numbers are needed",
@@ -225,6 +227,18 @@ def _input_signature(node: Any, tensor: str) -> tuple[tuple[int | None, ...] | N
     if math.prod(size or 1 for size in shape or ()) > _EXAMPLE_LIMIT_ELEMENTS:
         raise DamagedFileError(f"the input {tensor!r} claims the shape {list(shape or ())}")
     return (None, *shape[1:]) if shape else None, dtype
+
+
+def _same_shape(nodes: Nodes, node: Any) -> Any:
+    """Walk up from preprocessing, such as a division by 255, to an operation that states the shape."""
+    while "shape" not in node.attr and node.op in _ELEMENTWISE:
+        changing = [name for name in nodes.inputs(node.name) if nodes[name].op != "Const"]
+        if len(changing) != 1 or any(
+            nodes.scalar(name) is None for name in nodes.inputs(node.name) if name != changing[0]
+        ):
+            break
+        node = nodes[changing[0]]
+    return node
 
 
 def _output_dtype(node: Any) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_LISTED = 8
 _SHOWN = {"5%": 1, "median": 3, "95%": 5, "max": 6}
 
 
@@ -155,6 +156,8 @@ def _print(content: dict[str, Any], verbose: int, quiet: bool) -> None:
     deterministic = content["deterministic"]
     if deterministic:
         names = ", ".join(item["variable"] for item in deterministic)
+        if len(deterministic) > _LISTED and not verbose:
+            names = f"{len(deterministic)} variables (-v lists them)"
         click.echo(f"deterministic, never pruned: {names}")
     for item in content["unpruned"]:
         click.echo(f"not prunable: {item['name']}: {item['reason']}")

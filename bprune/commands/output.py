@@ -16,6 +16,9 @@ import click
 __all__ = ["number", "percent", "plain_tensorflow", "print_json", "print_table", "tell"]
 
 
+_UNWRAPPED = 1000  # columns: a table in a file or a pipe is never folded
+
+
 def print_json(content: Mapping[str, Any]) -> None:
     """One object on standard output; NaN and infinities as null, which JSON has no words for."""
     click.echo(json.dumps(_plain(content), indent=2, allow_nan=False))
@@ -57,17 +60,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_c
             table.add_row(*row)
         else:
             table.add_section()
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _UNWRAPPED, highlight=False)
     console.print(table)
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; a dash for none."""
-    if value is None or math.isnan(value):
-        return "-"
-    if value != 0.0 and (abs(value) >= 10.0 ** (digits + 2) or abs(value) < 10.0**-digits):
-        return f"{value:.{max(digits - 1, 1)}g}"
-    return f"{value:.{digits}f}"
+def number(value: float | None) -> str:
+    """A number for a table, four significant digits; a dash for none."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def percent(share: float) -> str:

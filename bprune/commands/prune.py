@@ -18,7 +18,7 @@ from bprune.commands.options import (
     rule_options,
     run_options,
 )
-from bprune.commands.output import number, percent, plain_tensorflow, print_json, print_table, tell
+from bprune.commands.output import percent, plain_tensorflow, print_json, print_table, tell
 
 if TYPE_CHECKING:
     from bprune.case import Case
