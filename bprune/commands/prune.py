@@ -204,16 +204,13 @@ def _print(pruned: Pruned, before: Scores | None, after: Scores | None, judged: 
     if before is not None and after is not None:
         names = [name for name in ("accuracy", "rmse", "nll") if getattr(before, name) is not None]
         rows = [
-            [
-                label,
-                *(
-                    f"{number(getattr(item, name), 4)} +- {number(getattr(item, f'{name}_stderr'), 4)}"
-                    for name in names
-                ),
-            ]
-            for label, item in (("before", before), ("after", after))
+            [label, *(_cell(item, name) for name in names)] for label, item in (("before", before), ("after", after))
         ]
         print_table(["", *names], rows)
     click.echo(f"pruned case: {pruned.case_dir}")
     if judged:
         click.echo(f"results:     {pruned.case_dir / 'results.h5'}")
+
+
+def _cell(scores: Scores, name: str) -> str:
+    return f"{getattr(scores, name):.4f} +- {getattr(scores, f'{name}_stderr'):.4f}"
