@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from bprune.case import Case
     from bprune.commands.setup import DataChoice
     from bprune.inference.statistics import Scores
-    from bprune.pruning import Plan, Pruned
+    from bprune.pruning import Counts, Plan, Pruned
 
 __all__ = ["command"]
 
@@ -194,13 +193,7 @@ def _content(pruned: Pruned, before: Scores | None, after: Scores | None, judged
 
 def _print(pruned: Pruned, before: Scores | None, after: Scores | None, judged: bool) -> None:
     columns = ["layer", "weights", "kept", "sparsity"]
-    cells: Callable[[Any], list[str]] = lambda item: [  # noqa: E731
-        item.name,
-        f"{item.weights:,}",
-        f"{item.nonzeros:,}",
-        percent(item.sparsity),
-    ]
-    print_table(columns, [*(cells(item) for item in pruned.layers), [""] * 4, cells(pruned.total)])
+    print_table(columns, [*map(_count_cells, pruned.layers), [""] * 4, _count_cells(pruned.total)])
     if before is not None and after is not None:
         names = [name for name in ("accuracy", "rmse", "nll") if getattr(before, name) is not None]
         rows = [
@@ -210,6 +203,10 @@ def _print(pruned: Pruned, before: Scores | None, after: Scores | None, judged: 
     click.echo(f"pruned case: {pruned.case_dir}")
     if judged:
         click.echo(f"results:     {pruned.case_dir / 'results.h5'}")
+
+
+def _count_cells(item: Counts) -> list[str]:
+    return [item.name, f"{item.weights:,}", f"{item.nonzeros:,}", percent(item.sparsity)]
 
 
 def _cell(scores: Scores, name: str) -> str:
