@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def _spec_of_model(model: Any) -> Any:
 def _describe(
     call: Callable[[Any], Any], spec: Any, task: Task | None, model: Any | None, fallback: Task | None = None
 ) -> Description:
-    concrete, head = _trace(call, spec, task, fallback)
+    concrete, head = _trace(call, spec, task, fallback, model)
     variables = _variables(concrete, model)
     names = _names(variables)
     graph_def, tensors = _bound(concrete, variables, names)
@@ -145,7 +145,21 @@ def _inlined_functions() -> Iterator[None]:
         tf.config.run_functions_eagerly(before)
 
 
-def _trace(call: Callable[[Any], Any], spec: Any, task: Task | None, fallback: Task | None) -> tuple[Any, Head]:
+def _one_replica(model: Any | None) -> AbstractContextManager[Any]:
+    """With tf.distribute: read the variables as one replica does, not as an average over all workers."""
+    import tensorflow as tf
+
+    strategies = (getattr(variable, "distribute_strategy", None) for variable in getattr(model, "variables", ()))
+    strategy = next((item for item in strategies if item is not None), None)
+    if strategy is None or not hasattr(strategy.extended, "worker_devices"):
+        return nullcontext()
+    replica: AbstractContextManager[Any] = tf.distribute.ReplicaContext(strategy, replica_id_in_sync_group=0)
+    return replica
+
+
+def _trace(
+    call: Callable[[Any], Any], spec: Any, task: Task | None, fallback: Task | None, model: Any | None
+) -> tuple[Any, Head]:
     """Trace the network with a label beside it, so that the graph has the likelihood and the accuracy as well."""
     import tensorflow as tf
 
@@ -153,7 +167,8 @@ def _trace(call: Callable[[Any], Any], spec: Any, task: Task | None, fallback: T
     plain = getattr(call, "python_function", call)
 
     def traced(inputs: Any, label: Any) -> list[Any]:
-        head = read_head(plain(inputs), task, fallback)
+        with _one_replica(model):
+            head = read_head(plain(inputs), task, fallback)
         heads.append(head)
         outputs = [head.values] + ([head.scale] if head.scale is not None else [])
         return [*outputs, *_likelihood(head, label)]
