@@ -71,7 +71,7 @@ def main() -> None:
     train(model, points[:EXAMPLES], labels[:EXAMPLES], steps, options.seed)
     heldout = (points[EXAMPLES:], labels[EXAMPLES:])
     write_case(options.out, model, iteration=steps, heldout=heldout, task="classification")
-    print(f"bprune inspect --case-dir {options.out}\nbprune prune --case-dir {options.out} --sparsity 0.5")
+    print(f"bprune inspect --case-dir {options.out}\nbprune prune --case-dir {options.out} --sparsity 0.8")
 
 
 if __name__ == "__main__":

@@ -29,21 +29,23 @@ class Setting(NamedTuple):
     Attributes:
         kl_weight: Weight of the KL divergence: 1 is the evidence lower bound, less gives a tempered posterior.
         initial_scale: Mean of the initial untransformed scales; a weight's sigma is the softplus of its own.
+        learning_rate: RMSProp's first step size, which decays to a hundredth.
         keep: How many checkpoints are kept, out of one at half time and one at the end.
         prune: Options of `bprune prune` that suit the signal-to-noise ratios.
     """
 
     kl_weight: float
     initial_scale: float
+    learning_rate: float
     keep: int
     prune: str
 
 
 SETTINGS = {
     # The textbook: SNRs around 1, where a fixed threshold of 10 would remove everything.
-    "fc": Setting(kl_weight=1.0, initial_scale=-3.0, keep=2, prune=" --sparsity 0.8"),
+    "fc": Setting(kl_weight=1.0, initial_scale=-3.0, learning_rate=1e-3, keep=2, prune=" --sparsity 0.5"),
     # Small initial scales, as the paper's VGG has them, and a tempered posterior: SNRs up to the hundreds.
-    "conv": Setting(kl_weight=0.07, initial_scale=-9.0, keep=1, prune=""),
+    "conv": Setting(kl_weight=0.07, initial_scale=-9.0, learning_rate=1e-2, keep=1, prune=""),
 }
 
 
@@ -108,17 +110,17 @@ def build(network: str, examples: int, kl_weight: float, initial_scale: float) -
     return tf_keras.Sequential([tf_keras.Input([8, 8, 1]), *layers], name=f"digits_{network}")
 
 
-def train(model: Any, digits: Digits, out: Path, epochs: int, keep: int) -> None:
+def train(model: Any, digits: Digits, out: Path, epochs: int, setting: Setting) -> None:
     """Minimise the negative log likelihood plus the KL divergence and write the case `out`."""
     steps = epochs * -(-len(digits.x_train) // BATCH)
-    rate = tf_keras.optimizers.schedules.CosineDecay(1e-2, steps, alpha=1e-2)
+    rate = tf_keras.optimizers.schedules.CosineDecay(setting.learning_rate, steps, alpha=0.01)
     model.compile(
         optimizer=tf_keras.optimizers.RMSprop(rate),
         loss=tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     heldout = (digits.x_test, digits.y_test)
-    callback = BPruneCallback(out, every_epochs=max(1, epochs // 2), keep=keep, heldout=heldout)
+    callback = BPruneCallback(out, every_epochs=max(1, epochs // 2), keep=setting.keep, heldout=heldout)
     model.fit(digits.x_train, digits.y_train, batch_size=BATCH, epochs=epochs, callbacks=[callback], verbose=2)
 
 
@@ -148,7 +150,7 @@ def main() -> None:
         kl_weight=setting.kl_weight if options.kl_weight is None else options.kl_weight,
         initial_scale=setting.initial_scale if options.initial_scale is None else options.initial_scale,
     )
-    train(model, digits, out, epochs=2 if options.short else options.epochs, keep=setting.keep)
+    train(model, digits, out, epochs=2 if options.short else options.epochs, setting=setting)
     print(f"bprune inspect --case-dir {out}\nbprune prune --case-dir {out}{setting.prune}")
 
 

@@ -130,7 +130,7 @@ def find_roles(
     legacy_input, legacy_label = _legacy(nodes, names)
     label = _named(nodes, names.role("label")) or legacy_label
     output, kind, how_output = _find_output(nodes, names, output_op, task)
-    tensor, how_input = _find_input(nodes, input_op or names.role("input"), legacy_input, output, label, set(feeds))
+    tensor, how_input = _find_input(nodes, input_op, names.role("input"), legacy_input, output, label, set(feeds))
     scale = _named(nodes, names.role("prediction_scale")) if kind is Output.PREDICTION and output_op is None else None
     reached = nodes.ancestors([node_of(output)], stop=[node_of(tensor)])
     return Roles(
@@ -287,11 +287,18 @@ def _is_ones(nodes: Nodes, reference: str) -> bool:
 
 
 def _find_input(
-    nodes: Nodes, said: str | None, legacy: str | None, output: str, label: str | None, feeds: set[str]
+    nodes: Nodes,
+    said: str | None,
+    annotated: str | None,
+    legacy: str | None,
+    output: str,
+    label: str | None,
+    feeds: set[str],
 ) -> tuple[str, str]:
     if said is not None:
-        tensor = _named(nodes, said) or said
-        return tensor, f"input: {tensor}, as given"
+        return _named(nodes, said) or said, f"input: {said}, as given"
+    if annotated is not None:
+        return _named(nodes, annotated) or annotated, f"input: {annotated}, from OpsNames.txt"
     iterators = {node.name for node in nodes if node.op in _ITERATORS}
     reached = nodes.ancestors([node_of(output)], stop=iterators)
     if legacy is not None and node_of(legacy) in reached:

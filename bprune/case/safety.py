@@ -52,10 +52,9 @@ ALLOWED = frozenset(
     # control flow
     "Assert Case Enter Exit If LoopCond Merge NextIteration PartitionedCall RefMerge RefSwitch StatefulPartitionedCall "
     "StatelessCase StatelessIf StatelessWhile Switch While "
-    # lists inside loops (recurrent layers)
-    "EmptyTensorList TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 "
-    "TensorArraySplitV3 TensorArrayV3 TensorArrayWriteV3 TensorListElementShape TensorListFromTensor "
-    "TensorListGetItem TensorListLength TensorListPushBack TensorListReserve TensorListSetItem TensorListStack".split()
+    # lists inside loops (recurrent layers) and what branches keep for a gradient
+    "EmptyTensorList OptionalFromValue OptionalNone TensorListElementShape TensorListFromTensor TensorListGetItem "
+    "TensorListLength TensorListPushBack TensorListReserve TensorListSetItem TensorListStack".split()
 )
 """Operations that a foreign graph may use between input and output: mathematics, arrays, random numbers, state."""
 

@@ -12,6 +12,7 @@ __all__ = ["Progress", "no_progress", "show_progress"]
 
 _LINE_SHARE = 0.1
 _LINE_SECONDS = 30.0
+_SILENT_SECONDS = 5.0
 
 
 class Progress(Protocol):
@@ -81,7 +82,7 @@ class _Lines:
         now = time.monotonic()
         elapsed = now - self._start
         due = share - self._last_share >= _LINE_SHARE or now - self._last_time >= _LINE_SECONDS
-        if not due or elapsed < 2.0 or share <= 0.0:
+        if not due or elapsed < _SILENT_SECONDS or share <= 0.0:
             return
         left = elapsed * (1.0 - share) / share
         print(f"{self._label}: {share:.0%}, {elapsed:.0f} s, about {left:.0f} s left", file=self._stream, flush=True)

@@ -132,7 +132,7 @@ class Results:
     def describe(self) -> str:
         """The file in a few lines, for people."""
         examples, outputs = self.summary.mean.shape
-        noun = "classes" if self.task is Task.CLASSIFICATION else "outputs"
+        noun = "classes" if self.task is Task.CLASSIFICATION else "output" if outputs == 1 else "outputs"
         weights = sum(layer.weights for layer in self.layers)
         nonzeros = sum(layer.nonzeros for layer in self.layers)
         rule = "not pruned" if self.run.criterion == "none" else self.run.criterion

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +97,7 @@ def graph_case(
 
     v1 = tf.compat.v1
     values = inputs() if given is None else given
+    folder.mkdir(parents=True, exist_ok=True)
     with tf.Graph().as_default():
         v1.set_random_seed(5)
         source, output = build()
@@ -130,7 +130,6 @@ def _train(folder: Path) -> None:
     """What the predecessor's users ran: two flipout layers, ELBO, Adam, metrics, summaries, a plain saver."""
     import tensorflow as tf
     import tensorflow_probability as tfp
-    import tf_keras
 
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph:
@@ -143,7 +142,7 @@ def _train(folder: Path) -> None:
         logits = layers[1](layers[0](images))
         loss = -tf.reduce_mean(tfp.distributions.Categorical(logits=logits).log_prob(label))
         loss += sum(layer.losses[0] for layer in layers) / 100.0
-        accuracy, update = v1.metrics.accuracy(labels=label, predictions=tf.argmax(logits, axis=1))
+        _, update = v1.metrics.accuracy(labels=label, predictions=tf.argmax(logits, axis=1))
         step = v1.train.get_or_create_global_step()
         train = v1.train.AdamOptimizer(0.01).minimize(loss, global_step=step)
         v1.summary.scalar("elbo", loss)
@@ -157,7 +156,6 @@ def _train(folder: Path) -> None:
             saver.save(session, str(folder / "checkout" / "model.ckpt"), global_step=ITERATION)
         names = [operation.name for operation in graph.get_operations()]
         variables = [variable.name for variable in v1.trainable_variables()]
-    del tf_keras
     (folder / "LayerNames.txt").write_text("".join(f"{name}\n" for name in variables))
     (folder / "Ops_name_BNN.txt").write_text("".join(f"{name}\n" for name in names))
     state = folder / "checkout" / "checkpoint"
@@ -246,12 +244,3 @@ def all_files(*folders: Path) -> dict[Path, bytes]:
 def copied(case: Path, target: Path) -> Path:
     shutil.copytree(case, target)
     return target
-
-
-def scale(array: AnyArray) -> float:
-    """The size of values that a tolerance refers to."""
-    return max(1.0, math.fabs(float(np.abs(array).max())))
-
-
-def names_of(graph_def: Any) -> Iterator[str]:
-    return (item.name for item in graph_def.node)

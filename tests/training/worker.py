@@ -1,4 +1,4 @@
-"""One worker of a MultiWorkerMirroredStrategy that trains a tiny network: `python worker.py CASE_DIR`, with TF_CONFIG."""
+"""One worker of a MultiWorkerMirroredStrategy with a tiny network: `python worker.py CASE_DIR`, with TF_CONFIG set."""
 
 from __future__ import annotations
 
