@@ -1,0 +1,66 @@
+"""The README's Python blocks run as they stand, and its output block is what the command prints."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, samples: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a case at runs/digits."""
+    shutil.copytree(samples / "digits_conv", tmp_path / "runs" / "digits")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_prune_infer_and_read(folder: Path) -> None:
+    use = next(block for block in BLOCKS if "bprune.prune(" in block)
+    read = next(block for block in BLOCKS if "open_datatree" in block)
+    names: dict[str, object] = {}
+    exec(compile(use.replace("mc_iters=400", "mc_iters=5"), "README.md", "exec"), names)
+    assert names["pruned"].total.sparsity == pytest.approx(0.8, abs=1e-4)  # type: ignore[attr-defined]
+    exec(compile(read, "README.md", "exec"), names)
+    assert names["tree"]["summary"].sizes["example"] == 360  # type: ignore[index]
+    names["tree"].close()  # type: ignore[attr-defined]
+
+
+def test_callback_and_restore(folder: Path) -> None:
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+    import tf_keras
+
+    import bprune
+
+    train = next(block for block in BLOCKS if "BPruneCallback" in block)
+    restore = next(block for block in BLOCKS if "Saver" in block)
+    model = tf_keras.Sequential([tf_keras.Input((4,)), tfp.layers.DenseFlipout(3, activation="softmax", name="den")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 2, 0])
+    names: dict[str, object] = {"model": model, "x": x, "y": y, "x_test": x, "y_test": y, "tf": tf}
+    shutil.rmtree(folder / "runs")
+    exec(compile(train, "README.md", "exec"), names)
+    bprune.prune("runs/digits", "digits-pruned", sparsity=0.5)
+    (index,) = Path("digits-pruned").glob("*.index")
+    exec(compile(restore.replace("model-4500.ckpt", index.stem), "README.md", "exec"), names)
+    loc = model.get_layer("den").kernel_posterior.distribution.loc.numpy()
+    assert (loc == 0.0).sum() == 6
+
+
+def test_the_printed_table_is_what_prune_prints(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bprune.cli import run
+
+    assert run(["prune", "--case-dir", "runs/digits", "--out", "digits_conv-pruned", "--no-infer"]) == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    shown = [line for line in README.splitlines() if line.strip()]
+    for line in printed:
+        assert line in shown
