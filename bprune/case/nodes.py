@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from bprune.arrays import AnyArray
-from bprune.errors import DamagedFileError
+from bprune.case.bundle_index import VALUE_DTYPES
+from bprune.errors import DamagedFileError, UnsupportedError
 
 __all__ = ["Nodes", "is_control", "node_of", "tensor_name"]
 
 _CONSTANT_LIMIT_ELEMENTS = 1 << 28
-_HANDLES = (20, 21)  # the numbers of the types resource and variant
+_LOOP_ENTRIES = frozenset({"Enter", "RefEnter"})
+_LOOP_EXITS = frozenset({"Exit", "RefExit"})
+_MERGES = frozenset({"Merge", "RefMerge"})
 _LOOP_ENDS = frozenset({"NextIteration", "RefNextIteration"})
 
 
@@ -56,10 +59,10 @@ class Nodes:
                     raise DamagedFileError(
                         f"the graph's operation {node.name!r} has an input {reference!r} that is not in the graph"
                     )
-        self._check_circles()
+        self._order = self._sorted()
 
-    def _check_circles(self) -> None:
-        """Walks over a graph end only where it has no circle, but for loops, which close at NextIteration."""
+    def _sorted(self) -> list[str]:
+        """All nodes after their inputs. Walks over a graph end only where it has no circle, but for loops."""
         users: dict[str, list[str]] = {name: [] for name in self.by_name}
         missing = dict.fromkeys(self.by_name, 0)
         for node in self.by_name.values():
@@ -76,6 +79,33 @@ class Nodes:
         if len(ready) < len(missing):
             stuck = next(name for name, count in missing.items() if count)
             raise DamagedFileError(f"the graph's operation {stuck!r} waits for itself: the graph has a circle")
+        return ready
+
+    def check_loops(self) -> None:
+        """Check how the loops of TensorFlow 1 are nested: its executor crashes on what is not.
+
+        Enter leads into a frame, Exit out of it; all inputs of an operation are in the same frame.
+
+        Raises:
+            DamagedFileError: If an operation reaches into a loop from outside, or a loop does not close.
+        """
+        frames: dict[str, tuple[str, ...]] = {}  # of what a node gives
+        for name in self._order:
+            node = self.by_name[name]
+            sources = {frames[node_of(item)] for item in node.input if node_of(item) in frames}
+            frame = sources.pop() if sources else ()
+            inside = node.op in _LOOP_ENDS | _LOOP_EXITS | {"LoopCond"}
+            if sources or (inside and not frame):
+                raise DamagedFileError(f"the graph's operation {name!r} reaches into a loop, or out of one")
+            if node.op in _LOOP_ENTRIES:
+                frame = (*frame, node.attr["frame_name"].s.decode("utf-8", "replace"))
+            frames[name] = frame[:-1] if node.op in _LOOP_EXITS else frame
+        for node in self.by_name.values():
+            for source in map(node_of, node.input):
+                if self.by_name[source].op in _LOOP_ENDS and (
+                    node.op not in _MERGES or frames[source] != frames[node.name]
+                ):
+                    raise DamagedFileError(f"the graph's operation {node.name!r} closes a loop that it is not in")
 
     def __contains__(self, name: str) -> bool:
         return name in self.by_name
@@ -146,19 +176,38 @@ class Nodes:
 
 
 def check_constant(node: Any) -> None:
-    """Refuse a Const that claims more elements than fit in memory, or two types: TensorFlow aborts on some of those.
+    """Refuse a Const that claims more elements than fit in memory, or what TensorFlow aborts on.
 
     Raises:
-        DamagedFileError: If the claimed size is negative or above the limit, the types differ, or it holds a handle.
+        DamagedFileError: If the claimed size is negative or above the limit, or type and values do not fit.
+        UnsupportedError: If it holds neither numbers nor texts, but handles for example.
     """
-    dtype = node.attr["value"].tensor.dtype
-    if dtype != node.attr["dtype"].type:
+    tensor = node.attr["value"].tensor
+    dtype = dtype_name(node.attr["dtype"].type)
+    if tensor.dtype != node.attr["dtype"].type:
         raise DamagedFileError(f"the constant {node.name!r} of the graph claims two types")
-    if dtype in _HANDLES:
-        raise DamagedFileError(f"the constant {node.name!r} of the graph is not a value but a handle")
-    sizes = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+    if dtype not in VALUE_DTYPES | {"string"}:
+        raise UnsupportedError(f"the constant {node.name!r} of the graph is of the type {dtype}")
+    sizes = [dim.size for dim in tensor.tensor_shape.dim]
     elements = 1
     for size in sizes:
         elements *= size
         if size < 0 or elements > _CONSTANT_LIMIT_ELEMENTS:
             raise DamagedFileError(f"the constant {node.name!r} of the graph claims the shape {sizes}")
+    item_bytes = 0 if dtype == "string" else np.dtype(dtype).itemsize
+    if tensor.tensor_content and len(tensor.tensor_content) != elements * item_bytes:
+        raise DamagedFileError(f"the constant {node.name!r} of the graph has not the values of its shape {sizes}")
+
+
+def dtype_name(number: int) -> str:
+    """The NumPy name of a TensorFlow type number.
+
+    Raises:
+        DamagedFileError: If there is no such type.
+    """
+    import tensorflow as tf
+
+    try:
+        return str(tf.as_dtype(number).base_dtype.name)
+    except TypeError as error:
+        raise DamagedFileError(f"the graph names an unknown dtype {number}") from error

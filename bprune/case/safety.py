@@ -63,6 +63,8 @@ CALLS = frozenset(
 )
 """Allowed operations that run functions of the library; the functions' bodies are checked as well."""
 
+_LOOPS = frozenset({"Enter", "Exit", "LoopCond", "NextIteration"})  # TensorFlow 1 loops; functions have While
+
 HARMFUL = frozenset(
     # files
     "WriteFile WriteGraphSummary WriteAudioSummary WriteHistogramSummary WriteImageSummary WriteRawProtoSummary "
@@ -133,7 +135,7 @@ def check_runnable(nodes: Iterable[Any], library: Any) -> None:
         callees = called_functions(node)
         if node.op in functions:
             callees.append(node.op)
-        elif node.op not in ALLOWED or (callees and node.op not in CALLS):
+        elif node.op not in ALLOWED or (callees and node.op not in CALLS) or (where and node.op in _LOOPS):
             found.append(f"{node.op} ({place})")
             continue
         for name in callees:

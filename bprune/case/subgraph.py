@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bprune.case.bundle_index import VALUE_DTYPES
-from bprune.case.nodes import Nodes, check_constant, is_control, node_of, tensor_name
+from bprune.case.nodes import Nodes, check_constant, dtype_name, is_control, node_of, tensor_name
 from bprune.case.safety import called_functions, check_runnable
 from bprune.errors import DamagedFileError, InputError, UnsupportedError
 
@@ -24,6 +24,7 @@ __all__ = ["RESOURCE_VARIABLE", "VARIABLES", "GraphVariable", "InferenceGraph", 
 RESOURCE_VARIABLE = "VarHandleOp"
 VARIABLES = frozenset({RESOURCE_VARIABLE, "Variable", "VariableV2"})
 _INPUT = "bprune_input"
+_RUN_SETTINGS = frozenset({"config", "config_proto", "executor_type"})
 _PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderWithDefault"})
 _ELEMENTWISE = frozenset({"Add", "AddV2", "Cast", "Identity", "Mul", "RealDiv", "StopGradient", "Sub"})
 _EXAMPLE_LIMIT_ELEMENTS = 1 << 28
@@ -126,12 +127,14 @@ def extract(
     _add_input(graph_def, name, shape, dtype)
     for feed, value in feeds.items():
         _add_constant(graph_def, nodes[feed], value)
+    inference_nodes = Nodes([*graph_def.node, *(node for node in kept if node.op in VARIABLES)])
+    inference_nodes.check_loops()
     return InferenceGraph(
         graph_def=graph_def,
-        nodes=Nodes([*graph_def.node, *(node for node in kept if node.op in VARIABLES)]),
+        nodes=inference_nodes,
         input=f"{name}:0",
         input_shape=shape,
-        input_dtype=_dtype_name(dtype),
+        input_dtype=dtype_name(dtype),
         outputs=tuple(_redirect(tensor_name(item), (tensor_name(input), name)) for item in outputs),
         variables=variables,
     )
@@ -175,7 +178,7 @@ def _variable(node: Any) -> GraphVariable:
     return GraphVariable(
         name=node.name,
         shape=_known(static_shape(node)),
-        dtype=_dtype_name(node.attr["dtype"].type),
+        dtype=dtype_name(node.attr["dtype"].type),
         is_resource=node.op == RESOURCE_VARIABLE,
     )
 
@@ -196,15 +199,6 @@ def _sizes(shape: Any) -> tuple[int | None, ...] | None:
     return None if shape.unknown_rank else tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim)
 
 
-def _dtype_name(number: int) -> str:
-    import tensorflow as tf
-
-    try:
-        return str(tf.as_dtype(number).base_dtype.name)
-    except TypeError as error:
-        raise DamagedFileError(f"the graph names an unknown dtype {number}") from error
-
-
 def _input_signature(nodes: Nodes, tensor: str) -> tuple[tuple[int | None, ...] | None, int]:
     """Shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes.
 
@@ -219,9 +213,9 @@ def _input_signature(nodes: Nodes, tensor: str) -> tuple[tuple[int | None, ...] 
         shape, dtype = _sizes(shapes[index]), int(dtypes[index])
     else:
         shape, dtype = static_shape(_same_shape(nodes, node)), _output_dtype(node)
-    if _dtype_name(dtype) not in VALUE_DTYPES:
+    if dtype_name(dtype) not in VALUE_DTYPES:
         raise InputError(
-            f"the input {tensor!r} is of the type {_dtype_name(dtype)}; numbers are needed",
+            f"the input {tensor!r} is of the type {dtype_name(dtype)}; numbers are needed",
             hint="Name the tensor that holds the numbers with --input-op.",
         )
     if math.prod(size or 1 for size in shape or ()) > _EXAMPLE_LIMIT_ELEMENTS:
@@ -260,7 +254,7 @@ def _add_input(graph_def: Any, name: str, shape: tuple[int | None, ...] | None, 
 def _add_constant(graph_def: Any, placeholder: Any, value: float) -> None:
     import tensorflow as tf
 
-    number = _dtype_name(placeholder.attr["dtype"].type)
+    number = dtype_name(placeholder.attr["dtype"].type)
     if number not in VALUE_DTYPES:
         raise InputError(f"{placeholder.name!r} is of the type {number}, which no number can stand for")
     dtype = tf.as_dtype(placeholder.attr["dtype"].type).base_dtype
@@ -287,26 +281,36 @@ def _copy_body(source: Any, body: list[Any], rename: tuple[str, str], framed: bo
     for node in body:
         copy = graph_def.node.add()
         copy.CopyFrom(node)
-        copy.device = ""
-        for name in [key for key in copy.attr if key.startswith("_")]:
-            del copy.attr[name]
         references = [item for item in node.input if framed or not is_control(item)]
         copy.ClearField("input")
         copy.input.extend(_redirect(item, rename) for item in references)
     _copy_functions(source.library, graph_def)
     for node in _all_nodes(graph_def):
-        _add_defaults(node)
+        _tidy(node)
     return graph_def
 
 
-def _add_defaults(node: Any) -> None:
-    """Attributes that an export left away because they have their default value, such as the seeds of noise."""
+def _tidy(node: Any) -> None:
+    """Drop what says where and how to run, and add what an export left away, such as the default seeds of noise."""
     from tensorflow.python.framework import op_def_registry
 
+    node.device = ""
+    for name in [key for key in node.attr if key.startswith("_") or key in _RUN_SETTINGS]:
+        del node.attr[name]
+    for name, value in node.attr.items():
+        if not _is_text(value.s):
+            raise DamagedFileError(f"the graph's operation {node.name!r} has an attribute {name!r} that is no text")
     definition = op_def_registry.get(node.op)
     for attribute in definition.attr if definition is not None else ():
         if attribute.HasField("default_value") and attribute.name not in node.attr:
             node.attr[attribute.name].CopyFrom(attribute.default_value)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        return value.decode("utf-8").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _redirect(reference: str, rename: tuple[str, str]) -> str:
@@ -328,6 +332,4 @@ def _copy_functions(library: Any, graph_def: Any) -> None:
                 copied.add(name)
                 copy = graph_def.library.function.add()
                 copy.CopyFrom(functions[name])
-                for inner in copy.node_def:
-                    inner.device = ""
                 waiting.extend(copy.node_def)

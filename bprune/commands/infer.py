@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.options import case_options, common_options, data_options, parse_pairs, run_options
-from bprune.commands.output import plain_tensorflow, print_json, tell
+from bprune.commands.choices import CaseChoice, DataChoice, RunChoice
+from bprune.commands.options import case_options, data_options, output_options, run_options
+from bprune.commands.output import Output, print_json
+
+if TYPE_CHECKING:
+    from bprune.results import Results
 
 __all__ = ["command"]
 
@@ -21,32 +25,15 @@ __all__ = ["command"]
 @click.option("--allow-empty-layers", is_flag=True, help="Let a layer lose all its weights.")
 @run_options
 @click.option("--out", type=click.Path(path_type=Path), help="The results file.  [default: CASE-results.h5 here]")
-@common_options
+@output_options
 def command(
-    case_dir: Path,
-    checkpoint: str | None,
-    input_op: str | None,
-    output_op: str | None,
-    task: str | None,
-    feed: tuple[str, ...],
-    trust_graph: bool,
-    data: Path | None,
-    labels: Path | None,
-    x_key: str | None,
-    y_key: str | None,
-    scale: float | None,
-    examples: int | None,
+    choice: CaseChoice,
+    data: DataChoice,
     threshold: float | None,
     allow_empty_layers: bool,
-    mc_iters: int,
-    seed: int,
-    batch_size: int | None,
-    draws: str,
-    overwrite: bool,
+    run: RunChoice,
     out: Path | None,
-    as_json: bool,
-    quiet: bool,
-    verbose: int,
+    tell: Output,
 ) -> None:
     """Run MC inference: draw the weights many times and average the predictions.
 
@@ -57,69 +44,31 @@ def command(
       bprune infer --case-dir sample_checkpoints/digits_conv
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters 400 --draws none
     """
-    feeds = parse_pairs("--feed", feed)
-    with plain_tensorflow(verbose):
-        from bprune.case import load_case
-        from bprune.commands.setup import DataChoice, prepare_engine
-        from bprune.inference.progress import show_progress
+    with tell.tensorflow():
         from bprune.posterior import read_network
-        from bprune.pruning import Rule, check_no_empty_layer, choose_masks
-        from bprune.results.record import new_run, record_draws
+        from bprune.pruning import Rule, plan_pruning
 
-        case = load_case(
-            case_dir,
-            checkpoint=checkpoint,
-            input_op=input_op,
-            output_op=output_op,
-            task=task,
-            feeds=feeds,
-            trust_graph=trust_graph,
-        )
+        case = choice.load()
         network = read_network(case)
         masks, rule = network.masks, None
         if threshold is not None:
             rule = Rule(threshold)
-            masks = choose_masks(network, rule)
-            if not allow_empty_layers:
-                check_no_empty_layer(network, masks, rule)
+            masks = dict(plan_pruning(case, network, rule, allow_empty_layers=allow_empty_layers).masks)
         target = out if out is not None else Path(f"{case.name}-results.h5")
-        choice = DataChoice(data, labels, x_key, y_key, scale, examples)
-        engine, dataset = prepare_engine(case, network, masks, seed, choice)
-        for note in dataset.notes:
-            tell(note, quiet=quiet or not verbose)
-        run = new_run(
-            case, engine, mc_iters=mc_iters, seed=seed, rule=rule, command=" ".join(["bprune", *sys.argv[1:]])
-        )
-        with show_progress(f"{case.name}: {mc_iters} draws", quiet=quiet) as progress:
-            results = record_draws(
-                case,
-                network,
-                masks,
-                engine,
-                dataset,
-                target,
-                run,
-                keep_draws=draws == "all",
-                batch_size=batch_size,
-                overwrite=overwrite,
-                progress=progress,
-            )
-        with results:
-            text, content = results.describe(), _content(results, target)
-    if as_json:
+        with run.record(case, network, masks, data, target, rule=rule, tell=tell) as results:
+            text, content = results.describe(), _content(results)
+    if tell.as_json:
         print_json(content)
-    elif not quiet:
+    elif not tell.quiet:
         click.echo(text)
 
 
-def _content(results: Any, path: Path) -> dict[str, Any]:
-    from dataclasses import asdict
-
+def _content(results: Results) -> dict[str, Any]:
     scores = results.scores()
     run = results.run
     return {
         "schema": "bprune-infer 1",
-        "results": str(path),
+        "results": str(results.path),
         "case": run.case,
         "task": results.task.value,
         "examples": len(results.summary.mean),

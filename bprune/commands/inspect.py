@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.options import case_options, common_options, parse_pairs
-from bprune.commands.output import number, percent, plain_tensorflow, print_json, print_table, tell
+from bprune.commands.choices import CaseChoice
+from bprune.commands.options import case_options, output_options
+from bprune.commands.output import Output, number, percent, print_json, print_table
 
 if TYPE_CHECKING:
     from bprune.case import Case
@@ -25,20 +25,8 @@ _SHOWN = {"5%": 1, "median": 3, "95%": 5, "max": 6}
 @click.option(
     "--threshold", type=float, default=10.0, show_default=True, metavar="SNR", help="Count weights below this SNR."
 )
-@common_options
-def command(
-    case_dir: Path,
-    checkpoint: str | None,
-    input_op: str | None,
-    output_op: str | None,
-    task: str | None,
-    feed: tuple[str, ...],
-    trust_graph: bool,
-    threshold: float,
-    as_json: bool,
-    quiet: bool,
-    verbose: int,
-) -> None:
+@output_options
+def command(choice: CaseChoice, threshold: float, tell: Output) -> None:
     """Show the layers of a case, their posteriors and their signal-to-noise ratios.
 
     \b
@@ -46,27 +34,17 @@ def command(
       bprune inspect --case-dir sample_checkpoints/digits_conv
       bprune inspect --case-dir runs/mnist --checkpoint 14000 --threshold 2.5 --json
     """
-    if threshold < 0.0:
+    if not threshold >= 0.0:
         raise click.UsageError(f"--threshold {threshold:g} must be at least 0")
-    feeds = parse_pairs("--feed", feed)
-    with plain_tensorflow(verbose):
-        from bprune.case import load_case
+    with tell.tensorflow():
         from bprune.posterior import read_network
 
-        case = load_case(
-            case_dir,
-            checkpoint=checkpoint,
-            input_op=input_op,
-            output_op=output_op,
-            task=task,
-            feeds=feeds,
-            trust_graph=trust_graph,
-        )
+        case = choice.load()
         content = _describe(case, read_network(case), threshold)
-    if as_json:
+    if tell.as_json:
         print_json(content)
-    else:
-        _print(content, verbose, quiet)
+    elif not tell.quiet:
+        _print(content, tell)
 
 
 def _describe(case: Case, network: Network, threshold: float) -> dict[str, Any]:
@@ -130,7 +108,7 @@ def _deterministic(case: Case, network: Network) -> list[dict[str, Any]]:
     ]
 
 
-def _print(content: dict[str, Any], verbose: int, quiet: bool) -> None:
+def _print(content: dict[str, Any], tell: Output) -> None:
     iterations = content["iterations"]
     shape = content["input"]["shape"]
     sizes = "x".join("?" if size is None else str(size) for size in shape[1:]) if shape else "any shape"
@@ -156,16 +134,15 @@ def _print(content: dict[str, Any], verbose: int, quiet: bool) -> None:
     deterministic = content["deterministic"]
     if deterministic:
         names = ", ".join(item["variable"] for item in deterministic)
-        if len(deterministic) > _LISTED and not verbose:
+        if len(deterministic) > _LISTED and not tell.verbose:
             names = f"{len(deterministic)} variables (-v lists them)"
         click.echo(f"deterministic, never pruned: {names}")
     for item in content["unpruned"]:
         click.echo(f"not prunable: {item['name']}: {item['reason']}")
     if len(iterations) > 1:
         click.echo(f"iterations: {', '.join(iterations)}")
-    if verbose:
-        for sentence in content["recognised"]:
-            tell(sentence, quiet=quiet)
+    for sentence in content["recognised"]:
+        tell.assumption(sentence)
 
 
 def _cells(item: dict[str, Any]) -> list[str]:

@@ -1,29 +1,45 @@
-"""Options that commands share, as decorators."""
+"""Options that commands share, as decorators. Each group arrives at the command as one value of `choices`."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["case_options", "common_options", "data_options", "parse_pairs", "rule_options", "run_options"]
+from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.output import Output
+
+__all__ = ["case_options", "data_options", "output_options", "rule_options", "run_options"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_Decorator = Callable[[_Function], _Function]
 
 
-def _stack(*options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
+def _group(name: str, kind: type[Any], *options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
+    """A decorator that adds options and hands them to the command as one argument `name` of the type `kind`."""
+    members = [item.name for item in fields(kind)]
+
     def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def collected(**arguments: Any) -> Any:
+            chosen = kind(**{member: arguments.pop(member) for member in members})
+            return function(**arguments, **{name: chosen})
+
+        wrapped: Any = collected
         for option in reversed(options):
-            function = option(function)
-        return function
+            wrapped = option(wrapped)
+        result: _Function = wrapped
+        return result
 
     return decorate
 
 
-case_options: Callable[[Any], Any] = _stack(
+case_options: Callable[[Any], Any] = _group(
+    "choice",
+    CaseChoice,
     click.option(
         "--case-dir",
         "case_dir",
@@ -42,9 +58,11 @@ case_options: Callable[[Any], Any] = _stack(
         "--trust-graph", is_flag=True, help="Run operations that are not on the allow-list. Your own graphs only."
     ),
 )
-"""Which case, and how to read it."""
+"""Which case: the argument `choice`."""
 
-data_options: Callable[[Any], Any] = _stack(
+data_options: Callable[[Any], Any] = _group(
+    "data",
+    DataChoice,
     click.option(
         "--data",
         type=click.Path(path_type=Path),
@@ -56,16 +74,16 @@ data_options: Callable[[Any], Any] = _stack(
     click.option("--scale", type=float, metavar="S", help="Divide the inputs by S; integer images need it (255 or 1)."),
     click.option("--examples", type=click.IntRange(min=1), metavar="N", help="Use the first N examples."),
 )
-"""Which data."""
+"""Which data: the argument `data`."""
 
-run_options: Callable[[Any], Any] = _stack(
+run_options: Callable[[Any], Any] = _group(
+    "run",
+    RunChoice,
     click.option("--mc-iters", type=click.IntRange(min=1), default=400, show_default=True, help="Draws per example."),
     click.option(
         "--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Seed of the noise."
     ),
-    click.option(
-        "--batch-size", type=click.IntRange(min=1), help="Examples that are run together. Default: what fits."
-    ),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Examples run together. Default: what fits."),
     click.option(
         "--draws",
         type=click.Choice(["all", "none"]),
@@ -75,42 +93,24 @@ run_options: Callable[[Any], Any] = _stack(
     ),
     click.option("--overwrite", is_flag=True, help="Replace an output of an earlier run."),
 )
-"""How to run the draws."""
+"""How to run the draws: the argument `run`."""
 
-rule_options: Callable[[Any], Any] = _stack(
+rule_options: Callable[[Any], Any] = _group(
+    "pruning",
+    RuleChoice,
     click.option("--threshold", type=float, metavar="SNR", help="Prune weights with a smaller SNR.  [default: 10]"),
     click.option("--sparsity", type=float, metavar="SHARE", help="Prune this share of all weights, lowest SNR first."),
     click.option("--layer-threshold", multiple=True, metavar="LAYER=SNR", help="Threshold of one layer. Repeatable."),
     click.option("--allow-empty-layers", is_flag=True, help="Let a layer lose all its weights."),
 )
-"""Which weights to prune."""
+"""Which weights to prune: the argument `pruning`."""
 
-common_options: Callable[[Any], Any] = _stack(
+output_options: Callable[[Any], Any] = _group(
+    "tell",
+    Output,
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, errors included."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors alone."),
     click.option("-v", "--verbose", count=True, help="Tell more: -v assumptions, -vv TensorFlow's own messages."),
     click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
 )
-"""How to tell."""
-
-
-def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, float]:
-    """`NAME=NUMBER` options as a mapping; true and false count as 1 and 0.
-
-    Raises:
-        click.UsageError: If a pair has another form, or a name comes twice.
-    """
-    words = {"true": 1.0, "false": 0.0}
-    result: dict[str, float] = {}
-    for pair in pairs:
-        name, separator, value = pair.rpartition("=")
-        try:
-            number: float | None = words[value.lower()] if value.lower() in words else float(value)
-        except ValueError:
-            number = None
-        if not separator or not name or number is None:
-            raise click.UsageError(f"{option} {pair}: give NAME=NUMBER")
-        if name in result:
-            raise click.UsageError(f"{option} {pair}: {name} is given twice")
-        result[name] = number
-    return result
+"""How to tell: the argument `tell`."""

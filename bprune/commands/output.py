@@ -8,12 +8,45 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["number", "percent", "plain_tensorflow", "print_json", "print_table", "tell"]
+if TYPE_CHECKING:
+    from bprune.inference.progress import Progress
+
+__all__ = ["Output", "number", "percent", "print_json", "print_table"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """How much a command tells, and in which form."""
+
+    as_json: bool
+    quiet: bool
+    verbose: int
+
+    def assumption(self, message: str) -> None:
+        """A line on standard error about something that was assumed; with -v alone."""
+        if self.verbose and not self.quiet:
+            click.echo(message, err=True)
+
+    def notice(self, message: str) -> None:
+        """A line on standard error for people."""
+        if not self.quiet:
+            click.echo(message, err=True)
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
+        """A progress display on standard error."""
+        from bprune.inference.progress import show_progress
+
+        return show_progress(label, quiet=self.quiet)
+
+    def tensorflow(self) -> AbstractContextManager[None]:
+        """TensorFlow without its messages; with -vv with them."""
+        return _plain_tensorflow(show=self.verbose >= 2)
 
 
 _UNWRAPPED = 1000  # columns: a table in a file or a pipe is never folded
@@ -32,12 +65,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def tell(message: str, *, quiet: bool = False) -> None:
-    """A line for people, on standard error."""
-    if not quiet:
-        click.echo(message, err=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
@@ -79,13 +106,13 @@ def percent(share: float) -> str:
 
 
 @contextmanager
-def plain_tensorflow(verbose: int = 0) -> Iterator[None]:
+def _plain_tensorflow(*, show: bool) -> Iterator[None]:
     """Import TensorFlow without its start-up messages and run the body without third-party warnings.
 
     TensorFlow's C++ code writes to file descriptor 2 before any of its settings are read, so the descriptor itself
-    points elsewhere while it is imported. With `-vv` everything is shown.
+    points elsewhere while it is imported.
     """
-    if verbose >= 2:
+    if show:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

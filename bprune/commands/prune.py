@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.options import (
-    case_options,
-    common_options,
-    data_options,
-    parse_pairs,
-    rule_options,
-    run_options,
-)
-from bprune.commands.output import percent, plain_tensorflow, print_json, print_table, tell
+from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
+from bprune.commands.output import Output, percent, print_json, print_table
 
 if TYPE_CHECKING:
-    from bprune.case import Case
-    from bprune.commands.setup import DataChoice
-    from bprune.inference.statistics import Scores
+    from bprune.inference import Scores
     from bprune.pruning import Counts, Plan, Pruned
 
 __all__ = ["command"]
+
+_RESULTS = "results.h5"
 
 
 @click.command("prune")
@@ -35,35 +28,15 @@ __all__ = ["command"]
 @data_options
 @run_options
 @click.option("--no-infer", is_flag=True, help="Write the pruned case alone, without MC inference before and after.")
-@common_options
+@output_options
 def command(
-    case_dir: Path,
-    checkpoint: str | None,
-    input_op: str | None,
-    output_op: str | None,
-    task: str | None,
-    feed: tuple[str, ...],
-    trust_graph: bool,
-    threshold: float | None,
-    sparsity: float | None,
-    layer_threshold: tuple[str, ...],
-    allow_empty_layers: bool,
+    choice: CaseChoice,
+    pruning: RuleChoice,
     out: Path | None,
-    data: Path | None,
-    labels: Path | None,
-    x_key: str | None,
-    y_key: str | None,
-    scale: float | None,
-    examples: int | None,
-    mc_iters: int,
-    seed: int,
-    batch_size: int | None,
-    draws: str,
-    overwrite: bool,
+    data: DataChoice,
+    run: RunChoice,
     no_infer: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: int,
+    tell: Output,
 ) -> None:
     """Prune weights whose signal-to-noise ratio is low, into a new case.
 
@@ -76,104 +49,64 @@ def command(
       bprune prune --case-dir runs/mnist --sparsity 0.8 --data mnist.npz --scale 255 --out mnist-80
       bprune prune --case-dir runs/mnist --threshold 2 --layer-threshold den_3=0.5 --no-infer
     """
-    if threshold is not None and sparsity is not None:
+    if pruning.threshold is not None and pruning.sparsity is not None:
         raise click.UsageError("--threshold and --sparsity do not go together")
-    feeds = parse_pairs("--feed", feed)
-    layer_thresholds = parse_pairs("--layer-threshold", layer_threshold)
-    with plain_tensorflow(verbose):
-        from bprune.case import load_case
-        from bprune.commands.setup import DataChoice
+    with tell.tensorflow():
         from bprune.posterior import read_network
-        from bprune.pruning import DEFAULT_THRESHOLD, Rule, check_target, plan_pruning
+        from bprune.pruning import check_target, plan_pruning
 
-        def load(path: Path, name: str | None) -> Case:
-            return load_case(
-                path,
-                checkpoint=name,
-                input_op=input_op,
-                output_op=output_op,
-                task=task,
-                feeds=feeds,
-                trust_graph=trust_graph,
-            )
-
-        if threshold is None and sparsity is None:
-            threshold = DEFAULT_THRESHOLD
-        rule = Rule(threshold, sparsity, layer_thresholds)
-        case = load(case_dir, checkpoint)
+        rule = pruning.rule()
+        case = choice.load()
         target = out if out is not None else Path(f"{case.name}-pruned")
-        judge = not no_infer and (data is not None or case.files.heldout is not None)
-        choice = DataChoice(data, labels, x_key, y_key, scale, examples)
-        plan = plan_pruning(case, read_network(case), rule, allow_empty_layers=allow_empty_layers)
-        check_target(case, target, overwrite=overwrite)
-        before = _score(plan, choice, mc_iters, seed, batch_size, quiet) if judge else None
-        pruned = plan.write(target, overwrite=overwrite)
-        after = None
-        if judge:
-            after = _record(load(target, None), choice, mc_iters, seed, batch_size, draws == "all", quiet)
-    if as_json:
-        print_json(_content(pruned, before, after, judge))
-    elif not quiet:
-        _print(pruned, before, after, judge)
-        if not judge and not no_infer:
-            tell("No held-out data is known, so accuracy was not compared; pass --data FILE.")
+        judged = not no_infer and (data.data is not None or case.files.heldout is not None)
+        plan = plan_pruning(case, read_network(case), rule, allow_empty_layers=pruning.allow_empty_layers)
+        check_target(case, target, overwrite=run.overwrite)
+        before = _score(plan, data, run, tell) if judged else None
+        pruned = plan.write(target, overwrite=run.overwrite)
+        after = _record(choice, target, data, run, tell) if judged else None
+    if tell.as_json:
+        print_json(_content(pruned, before, after, judged))
+    elif not tell.quiet:
+        _print(pruned, before, after, judged)
+        if not judged and not no_infer:
+            tell.notice("No held-out data is known, so accuracy was not compared; pass --data FILE.")
 
 
-def _score(
-    plan: Plan, choice: DataChoice, mc_iters: int, seed: int, batch_size: int | None, quiet: bool
-) -> Scores | None:
-    from bprune.commands.setup import prepare_engine
-    from bprune.inference.progress import show_progress
-    from bprune.inference.run import choose_blocks
-    from bprune.inference.score import score_draws
+def _score(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Scores | None:
+    """The scores of the source; None where no labels are known."""
+    from bprune.engines.graph import GraphEngine
+    from bprune.inference import choose_blocks, score_draws
 
     case, network = plan.case, plan.network
-    engine, dataset = prepare_engine(case, network, network.masks, seed, choice)
+    engine = GraphEngine(case, network, network.masks, run.seed)
+    dataset = data.read(case, engine)
     if dataset.labels is None:
         return None
-    blocks = choose_blocks(engine, len(dataset), mc_iters, batch_size)
-    with show_progress(f"{case.name}: {mc_iters} draws", quiet=quiet) as progress:
+    blocks = choose_blocks(engine, len(dataset), run.mc_iters, run.batch_size)
+    with tell.progress(f"{case.name}: {run.mc_iters} draws") as progress:
         return score_draws(
             engine,
             dataset.inputs,
             dataset.labels,
             case.task,
-            mc_iters=mc_iters,
+            mc_iters=run.mc_iters,
             blocks=blocks,
             progress=progress,
         )
 
 
-def _record(
-    case: Case, choice: DataChoice, mc_iters: int, seed: int, batch_size: int | None, keep_draws: bool, quiet: bool
-) -> Scores | None:
-    from bprune.commands.setup import prepare_engine
-    from bprune.inference.progress import show_progress
+def _record(choice: CaseChoice, target: Path, data: DataChoice, run: RunChoice, tell: Output) -> Scores | None:
+    """The scores of the pruned case, as it was written, with its results file."""
     from bprune.posterior import read_network
-    from bprune.results.record import new_run, record_draws
 
+    case = choice.load_pruned(target)
     network = read_network(case)
-    engine, dataset = prepare_engine(case, network, network.masks, seed, choice)
-    run = new_run(case, engine, mc_iters=mc_iters, seed=seed, rule=None, command=" ".join(["bprune", *sys.argv[1:]]))
-    with show_progress(f"{case.name}: {mc_iters} draws", quiet=quiet) as progress:
-        results = record_draws(
-            case,
-            network,
-            network.masks,
-            engine,
-            dataset,
-            case.files.root / "results.h5",
-            run,
-            keep_draws=keep_draws,
-            batch_size=batch_size,
-            progress=progress,
-        )
-    with results:
+    with run.record(case, network, network.masks, data, target / _RESULTS, rule=None, tell=tell) as results:
         return results.scores()
 
 
 def _content(pruned: Pruned, before: Scores | None, after: Scores | None, judged: bool) -> dict[str, Any]:
-    def counts(item: Any) -> dict[str, Any]:
+    def counts(item: Counts) -> dict[str, Any]:
         return {**asdict(item), "sparsity": item.sparsity, "nonzero_parameters": item.nonzero_parameters}
 
     return {
@@ -187,7 +120,7 @@ def _content(pruned: Pruned, before: Scores | None, after: Scores | None, judged
         "total": counts(pruned.total),
         "before": asdict(before) if before else None,
         "after": asdict(after) if after else None,
-        "results": str(pruned.case_dir / "results.h5") if judged else None,
+        "results": str(pruned.case_dir / _RESULTS) if judged else None,
     }
 
 
@@ -196,13 +129,12 @@ def _print(pruned: Pruned, before: Scores | None, after: Scores | None, judged: 
     print_table(columns, [*map(_count_cells, pruned.layers), [""] * 4, _count_cells(pruned.total)])
     if before is not None and after is not None:
         names = [name for name in ("accuracy", "rmse", "nll") if getattr(before, name) is not None]
-        rows = [
-            [label, *(_cell(item, name) for name in names)] for label, item in (("before", before), ("after", after))
-        ]
+        both = {"before": before, "after": after}
+        rows = [[label, *(_cell(item, name) for name in names)] for label, item in both.items()]
         print_table(["", *names], rows)
     click.echo(f"pruned case: {pruned.case_dir}")
     if judged:
-        click.echo(f"results:     {pruned.case_dir / 'results.h5'}")
+        click.echo(f"results:     {pruned.case_dir / _RESULTS}")
 
 
 def _count_cells(item: Counts) -> list[str]:

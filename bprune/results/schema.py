@@ -15,6 +15,7 @@ from typing import Any, SupportsIndex
 
 from bprune.case.task import Task
 from bprune.errors import UsageError
+from bprune.posterior.snr import SNR_QUANTILES
 
 __all__ = [
     "ATTRIBUTES",
@@ -33,9 +34,6 @@ __all__ = [
 SCHEMA_VERSION = 1
 CONVENTIONS = "CF-1.11"
 LIBRARY = "bprune"
-
-SNR_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""The probabilities at which the SNR distribution of each layer is recorded."""
 
 WIDENED = {"bool": "u1", "float16": "f4"}
 """Dtypes of inputs that netCDF cannot hold, and the larger ones that hold the same values."""

@@ -5,7 +5,9 @@ TensorFlow is imported when one of the names is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bprune.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bprune.training.callback import BPruneCallback
@@ -14,22 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BPruneCallback", "BPruneHook", "write_case"]
 
-_HOMES = {
-    "BPruneCallback": "bprune.training.callback",
-    "BPruneHook": "bprune.training.hook",
-    "write_case": "bprune.training.custom",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "BPruneCallback": "bprune.training.callback",
+        "BPruneHook": "bprune.training.hook",
+        "write_case": "bprune.training.custom",
+    },
+)
