@@ -98,10 +98,16 @@ def _snr(summary: SnrSummary) -> dict[str, Any]:
 
 def _deterministic(case: Case, network: Network) -> list[dict[str, Any]]:
     """Variables that belong to no posterior: biases, batch norm, ordinary layers."""
+    kinds = {item.layer: item.kind for item in reversed(network.posteriors)}
     stored = {item.stored_loc.variable for item in network.posteriors}
     stored |= {item.stored_scale.variable for item in network.posteriors}
     return [
-        {"layer": layer.name, "kind": layer.kind, "variable": name, "shape": case.checkpoint.entries[name].shape}
+        {
+            "layer": layer.name,
+            "kind": kinds.get(layer.name, layer.kind),
+            "variable": name,
+            "shape": case.checkpoint.entries[name].shape,
+        }
         for layer in case.layer_names.layers
         for name in layer.variables
         if name not in stored

@@ -14,8 +14,8 @@ __all__ = ["Draws", "Engine", "Sampling"]
 class Sampling(str, enum.Enum):
     """How the weights of one draw are shared between examples."""
 
-    GRAPH = "graph"
-    """As the training script built it: each layer samples the way its TFP class does."""
+    AS_TRAINED = "as-trained"
+    """Each layer samples the way its TFP class does: flipout, reparameterization, local reparameterization."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class GraphEngine:
     """
 
     name = "graph"
-    sampling = Sampling.GRAPH
+    sampling = Sampling.AS_TRAINED
 
     def __init__(self, case: Case, network: Network, masks: Mapping[str, BoolArray], seed: int) -> None:
         import tensorflow as tf

@@ -81,7 +81,8 @@ class _Lines:
     def __call__(self, share: float) -> None:
         now = time.monotonic()
         elapsed = now - self._start
-        due = share - self._last_share >= _LINE_SHARE or now - self._last_time >= _LINE_SECONDS
+        ends = share >= 1.0 and self._last_share > 0.0
+        due = ends or share - self._last_share >= _LINE_SHARE or now - self._last_time >= _LINE_SECONDS
         if not due or elapsed < _SILENT_SECONDS or share <= 0.0:
             return
         left = elapsed * (1.0 - share) / share

@@ -63,7 +63,7 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
     A bias does not count, because it does not carry the input.
 
     Raises:
-        TargetError: Naming the layers, and thresholds that give 50, 80 and 95 % sparsity, and the largest possible one.
+        TargetError: Naming the tensors, thresholds that give 50, 80 and 95 % sparsity, and the largest possible one.
     """
     empty = [
         posterior
@@ -73,12 +73,12 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
     if not empty:
         return
     largest = ", ".join(
-        f"{item.layer} (largest {rule.criterion.name} {rule.criterion.score(item).max():.3g})" for item in empty
+        f"{item.name} (largest {rule.criterion.name} {rule.criterion.score(item).max():.3g})" for item in empty
     )
     shares = (0.5, 0.8, 0.95)
     usual = " / ".join(f"{threshold_of_sparsity(network, rule.criterion, share):.3g}" for share in shares)
     raise TargetError(
-        f"pruning {rule.describe()} leaves these layers without a weight: {largest}",
+        f"pruning {rule.describe()} leaves no weight in: {largest}",
         hint=f"Thresholds that prune 50 / 80 / 95 % of this network: {usual}. The largest that leaves every layer a "
         f"weight: {_largest_threshold(network, rule):.4g}. Or pass a --layer-threshold, or --allow-empty-layers.",
     )

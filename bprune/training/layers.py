@@ -77,11 +77,12 @@ def _leaves(layer: Any) -> Iterator[Any]:
 
 
 def _note(layer: Any, own: list[Any], names: dict[int, str], taken: set[str]) -> LayerNote:
+    trained = {id(variable) for variable in layer.trainable_weights}
     return LayerNote(
         name=unique(node_name(layer.name), taken),
         kind=type(layer).__name__,
         family=_family(layer),
-        trainable=sum(int(variable.shape.num_elements()) for variable in own if variable.trainable),
+        trainable=sum(int(variable.shape.num_elements()) for variable in own if id(variable) in trained),
         variables=tuple(names[id(variable)] for variable in own),
     )
 

@@ -89,5 +89,5 @@ def test_default_threshold_would_empty_digits_fc(
 ) -> None:
     out = tmp_path / "pruned"
     assert run(["prune", "--case-dir", str(samples / "digits_fc"), "--no-infer", "--out", str(out)]) == 3
-    assert "without a weight" in capsys.readouterr().err
+    assert "leaves no weight in" in capsys.readouterr().err
     assert not out.exists()

@@ -51,7 +51,7 @@ def test_unknown_layer_suggests_a_near_one(network: Network) -> None:
 
 def test_emptied_layer_is_refused_with_thresholds_that_work(network: Network) -> None:
     rule = Rule(1e6)
-    with pytest.raises(TargetError, match=r"without a weight: flip \(largest snr .*\n.* 50 / 80 / 95 % "):
+    with pytest.raises(TargetError, match=r"leaves no weight in: flip/kernel \(largest snr .*\n.* 50 / 80 / 95 % "):
         check_no_empty_layer(network, choose_masks(network, rule), rule)
 
 

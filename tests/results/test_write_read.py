@@ -187,9 +187,9 @@ def test_any_record_survives(
 
 def test_a_record_takes_members_of_enums_and_numpy_numbers() -> None:
     numbers: dict[str, Any] = {"mc_iters": np.int64(7), "threshold": np.float32(0.5)}
-    run = dataclasses.replace(RUN, sampling=Sampling.GRAPH, **numbers)
+    run = dataclasses.replace(RUN, sampling=Sampling.AS_TRAINED, **numbers)
     assert type(run.sampling) is str
-    assert (run.sampling, run.mc_iters, run.threshold) == ("graph", 7, 0.5)
+    assert (run.sampling, run.mc_iters, run.threshold) == ("as-trained", 7, 0.5)
     json.dumps(dataclasses.asdict(run))
 
 
