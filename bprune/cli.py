@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import click
 
 from bprune.errors import BPruneError
+from bprune.signals import TerminatedError, install_handlers
 
 __all__ = ["cli", "main", "run"]
 
@@ -56,17 +55,6 @@ def cli() -> None:
     """
 
 
-class _TerminatedError(BaseException):
-    """SIGTERM or SIGHUP arrived; raised so that unfinished files are removed on the way out."""
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _TerminatedError(number)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code.
 
@@ -74,9 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The arguments; those of the process when None.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
-            signal.signal(getattr(signal, name), _terminate)
+    install_handlers()
     sys.exit(run(given))
 
 
@@ -97,7 +83,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _report("interrupted; nothing unfinished was left behind", None, 130, as_json)
         return 130
-    except _TerminatedError as error:
+    except TerminatedError as error:
         _report("terminated; nothing unfinished was left behind", None, error.exit_code, as_json)
         return error.exit_code
     except BrokenPipeError:

@@ -82,9 +82,10 @@ class Nodes:
         return ready
 
     def check_loops(self) -> None:
-        """Check how the loops of TensorFlow 1 are nested: its executor crashes on what is not.
+        """Check how the loops of TensorFlow 1 are linked: its executor crashes or waits for ever on what is not.
 
-        Enter leads into a frame, Exit out of it; all inputs of an operation are in the same frame.
+        Enter leads into a frame, Exit out of it; all inputs of an operation are in the same frame. What changes from
+        step to step enters at a Merge, which NextIteration leads back to; a constant does not.
 
         Raises:
             DamagedFileError: If an operation reaches into a loop from outside, or a loop does not close.
@@ -101,11 +102,11 @@ class Nodes:
                 frame = (*frame, node.attr["frame_name"].s.decode("utf-8", "replace"))
             frames[name] = frame[:-1] if node.op in _LOOP_EXITS else frame
         for node in self.by_name.values():
-            for source in map(node_of, node.input):
-                if self.by_name[source].op in _LOOP_ENDS and (
-                    node.op not in _MERGES or frames[source] != frames[node.name]
-                ):
-                    raise DamagedFileError(f"the graph's operation {node.name!r} closes a loop that it is not in")
+            for source in map(self.by_name.__getitem__, self.inputs(node.name)):
+                merges = node.op in _MERGES
+                astray = source.op in _LOOP_ENDS and (not merges or frames[source.name] != frames[node.name])
+                if astray or (source.op in _LOOP_ENTRIES and merges == source.attr["is_constant"].b):
+                    raise DamagedFileError(f"the graph's operation {node.name!r} is wrongly linked to {source.name!r}")
 
     def __contains__(self, name: str) -> bool:
         return name in self.by_name

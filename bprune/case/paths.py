@@ -33,7 +33,8 @@ STATE_FILE = "checkpoint"
 _STATE_FILE_LIMIT_BYTES = 1 << 20
 _CHECKPOINT_FILE = re.compile(r"^(?P<prefix>.+)\.(index|meta|data-\d{5}-of-\d{5})$")
 _ITERATION = re.compile(r"(?:^|[-_.])(\d+)(?:\.ckpt)?$")
-_LATEST = re.compile(rb'^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_LATEST = re.compile(rb'^[ \t]*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)")
 
 
 @dataclass(frozen=True)
@@ -250,8 +251,14 @@ def _state_file_name(path: Path) -> str | None:
     match = _LATEST.search(path.read_bytes())
     if match is None:
         return None
-    value = match[1].decode("utf-8", errors="replace").replace("\\\\", "\\")
+    value = _ESCAPE.sub(_unescaped, match[1]).decode("utf-8", errors="replace")
     return re.split(r"[/\\]", value)[-1]
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    """A character of a quoted text: TensorFlow escapes quotes, and older ones every byte that is not ASCII."""
+    value = escape[1]
+    return bytes([int(value, 8) & 0xFF]) if value.isdigit() else value
 
 
 def _meta(iteration: Iteration, iterations: tuple[Iteration, ...]) -> Path:

@@ -212,7 +212,7 @@ def _input_signature(nodes: Nodes, tensor: str) -> tuple[tuple[int | None, ...] 
             raise InputError(f"the operation {node.name!r} has no output {index}", hint="Choose another --input-op.")
         shape, dtype = _sizes(shapes[index]), int(dtypes[index])
     else:
-        shape, dtype = static_shape(_same_shape(nodes, node)), _output_dtype(node)
+        shape, dtype = _known_shape(nodes, node), _output_dtype(node)
     if dtype_name(dtype) not in VALUE_DTYPES:
         raise InputError(
             f"the input {tensor!r} is of the type {dtype_name(dtype)}; numbers are needed",
@@ -223,16 +223,16 @@ def _input_signature(nodes: Nodes, tensor: str) -> tuple[tuple[int | None, ...] 
     return (None, *shape[1:]) if shape else None, dtype
 
 
-def _same_shape(nodes: Nodes, node: Any) -> Any:
-    """Walk up from preprocessing, such as a division by 255, to an operation that states the shape."""
-    while "shape" not in node.attr and node.op in _ELEMENTWISE:
-        changing = [name for name in nodes.inputs(node.name) if nodes[name].op != "Const"]
-        if len(changing) != 1 or any(
-            nodes.scalar(name) is None for name in nodes.inputs(node.name) if name != changing[0]
-        ):
-            break
-        node = nodes[changing[0]]
-    return node
+def _known_shape(nodes: Nodes, node: Any) -> tuple[int | None, ...] | None:
+    """The shape that a node states; also of a Reshape, and of preprocessing such as a division by 255."""
+    if node.op == "Reshape":
+        sizes = nodes.constant(nodes.inputs(node.name)[1])
+        return None if sizes is None else tuple(None if size < 0 else int(size) for size in np.atleast_1d(sizes))
+    if "shape" not in node.attr and node.op in _ELEMENTWISE:
+        sources = nodes.inputs(node.name)
+        changing = [name for name in sources if nodes.scalar(name) is None]
+        return _known_shape(nodes, nodes[changing[0]]) if len(changing) == 1 else None
+    return static_shape(node)
 
 
 def _output_dtype(node: Any) -> int:

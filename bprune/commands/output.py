@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bprune.signals import raise_pending
+
 if TYPE_CHECKING:
     from bprune.inference.progress import Progress
 
@@ -38,11 +40,18 @@ class Output:
         if not self.quiet:
             click.echo(message, err=True)
 
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
-        """A progress display on standard error."""
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Progress]:
+        """A progress display on standard error, which also notices a signal that was lost."""
         from bprune.inference.progress import show_progress
 
-        return show_progress(label, quiet=self.quiet)
+        with show_progress(label, quiet=self.quiet) as display:
+
+            def update(share: float) -> None:
+                raise_pending()
+                display(share)
+
+            yield update
 
     def tensorflow(self) -> AbstractContextManager[None]:
         """TensorFlow without its messages; with -vv with them."""

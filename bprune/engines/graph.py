@@ -64,7 +64,7 @@ class GraphEngine:
             input_map = {f"{item.name}:0": _variable(item, values[item.name], feeds) for item in case.graph.variables}
             for number, (site, mask) in enumerate(scale_masks.items()):
                 kept = mask.astype(_numpy_dtype(case, site))
-                input_map[f"{_MASK}_{number}:0"] = _own_variable(f"{_MASK}_{number}", kept, feeds).value()
+                input_map[f"{_MASK}_{number}:0"] = _own_variable(kept, feeds).value()
             names = [case.graph.input, *case.graph.outputs]
             input_map = {name: tensor for name, tensor in input_map.items() if _is_used(graph_def, name)}
             self._input, *self._outputs = _import(graph_def, input_map, names)
@@ -72,6 +72,7 @@ class GraphEngine:
             self._example_bytes = _bytes_per_example(self._graph)
         self._graph.finalize()
         config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # it aborts on some altered graphs
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         self._session.run(initialise, feeds)
         self._run = self._session.make_callable(self._outputs, feed_list=[self._input])
@@ -79,7 +80,12 @@ class GraphEngine:
 
     def _count_outputs(self, case: Case) -> int:
         """The columns of a draw: one example of zeros is run, because a graph need not know its own shapes."""
-        shape = [1, *(size or 1 for size in (case.graph.input_shape or (None,))[1:])]
+        if case.graph.input_shape is None:
+            raise UnsupportedError(
+                f"the graph does not say which shape its input {case.roles.input!r} has",
+                hint="Name an operation behind it that has a shape, such as a Reshape, with --input-op.",
+            )
+        shape = [1, *(size or 1 for size in case.graph.input_shape[1:])]
         return int(self.draw(np.zeros(shape, case.graph.input_dtype), range(1)).values.shape[2])
 
     def example_bytes(self) -> int:
@@ -113,8 +119,9 @@ class GraphEngine:
             raise EngineError(
                 f"{inputs.shape[0]} examples at a time do not fit in memory", hint="Pass a smaller --batch-size."
             ) from error
-        except tf.errors.OpError as error:
-            raise EngineError(f"TensorFlow cannot run the graph: {str(error.message).splitlines()[0]}") from error
+        except (tf.errors.OpError, TypeError, ValueError) as error:
+            reason = error.__context__ or error  # what came before TensorFlow added its graph's story
+            raise EngineError(f"TensorFlow cannot run the graph: {str(reason).splitlines()[0]}") from error
 
 
 def _masked(graph_def: Any, masks: Mapping[str, BoolArray]) -> Any:
@@ -160,17 +167,17 @@ def _seeded(graph_def: Any, seed: int) -> Any:
     return graph_def
 
 
-def _own_variable(name: str, value: AnyArray, feeds: dict[Any, AnyArray]) -> Any:
+def _own_variable(value: AnyArray, feeds: dict[Any, AnyArray]) -> Any:
     """A resource variable whose value is fed once, so that it is not stored in the graph."""
     import tensorflow as tf
 
-    initial = tf.compat.v1.placeholder(value.dtype, value.shape, name=f"bprune_values/{name}")
+    initial = tf.compat.v1.placeholder(value.dtype, value.shape, name=f"bprune_values/{len(feeds)}")
     feeds[initial] = value
-    return tf.compat.v1.Variable(initial, trainable=False, use_resource=True, name=f"bprune_variables/{name}")
+    return tf.compat.v1.Variable(initial, trainable=False, use_resource=True, name=f"bprune_variables/{len(feeds)}")
 
 
 def _variable(variable: GraphVariable, value: AnyArray, feeds: dict[Any, AnyArray]) -> Any:
-    own = _own_variable(variable.name, value, feeds)
+    own = _own_variable(value, feeds)
     return own.handle if variable.is_resource else own.value()
 
 

@@ -12,7 +12,7 @@ import pytest
 from bprune.arrays import AnyArray
 from bprune.case import Case, Task, load_case
 from bprune.engines.graph import GraphEngine
-from bprune.errors import RefusedGraphError
+from bprune.errors import RefusedGraphError, UnsupportedError
 from bprune.posterior import read_network
 from tests.case import cases
 from tests.case.cases import CLASSES, FEATURES, THIRD_PARTY, TINY, Made, bayesian_dense, flipout, graph_case
@@ -334,6 +334,22 @@ def test_input_that_is_an_inner_tensor(tmp_path: Path) -> None:
     made = graph_case(tmp_path, build, given=integers)
     check(made, output_op="out")
     check(Made(made.path, (integers / 255.0).astype(np.float32), made.outputs), output_op="out", input_op="scaled")
+
+
+def test_input_without_a_shape(tmp_path: Path) -> None:
+    def build() -> Built:
+        import tensorflow as tf
+
+        source = tf.compat.v1.placeholder(tf.float32, name="x")
+        reshaped = tf.reshape(source, [-1, FEATURES], name="rows")
+        return source, tf.identity(flipout(CLASSES, "den_1", 1)(reshaped), name="out")
+
+    made = graph_case(tmp_path, build)
+    case = load_case(made.path, output_op="out", task="classification")
+    assert read_network(case).layers == ("den_1",)
+    with pytest.raises(UnsupportedError, match=r"which shape its input 'x:0' has\n.*--input-op"):
+        engine_of(case)
+    assert check(made, output_op="out", input_op="rows").graph.input_shape == (None, FEATURES)
 
 
 def test_fixed_batch_size(tmp_path: Path) -> None:

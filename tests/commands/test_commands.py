@@ -205,6 +205,19 @@ def test_a_signal_leaves_nothing(mixed_case: Path, tmp_path: Path, number: signa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_signal_that_a_foreign_callback_swallowed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bprune import signals
+    from bprune.commands.output import Output
+
+    monkeypatch.setattr(signals, "_pending", [])
+    with Output(as_json=False, quiet=True, verbose=0).progress("work") as progress:
+        progress(0.1)
+        with contextlib.suppress(signals.TerminatedError):
+            signals._handle(signal.SIGTERM, None)
+        with pytest.raises(signals.TerminatedError, match="15"):
+            progress(0.2)
+
+
 def test_plain_progress_lines(tmp_path: Path) -> None:
     from bprune.inference.progress import show_progress
 
