@@ -9,14 +9,23 @@ Source: TensorFlow, `tensor_bundle.proto` and `tensor_bundle.cc`; LevelDB, `doc/
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bprune.case.table import (
+    COPY_HINT,
+    DEFAULT_LIMITS,
+    MAGIC,
+    V1_HINT,
+    IndexLimits,
+    RefusedError,
+    require,
+    sorted_pairs,
+    varint,
+)
 from bprune.errors import DamagedFileError, InputError, MissingFileError, UnsupportedError
 
 __all__ = [
@@ -29,11 +38,6 @@ __all__ = [
     "index_path",
     "read_index",
 ]
-
-_MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
-_FOOTER_BYTES = 48
-_SEAL_BYTES = 5  # after each block: one byte of compression type, four bytes of checksum
-_EMPTY_BLOCK = struct.pack("<II", 0, 1)
 
 _DTYPES = {
     1: ("float32", 4), 2: ("float64", 8), 3: ("int32", 4), 4: ("uint8", 1), 5: ("int16", 2), 6: ("int8", 1),
@@ -50,31 +54,7 @@ _VERSION = {1: _VARINT, 2: _VARINT}  # producer, min_consumer
 _ENTRY = {1: _VARINT, 2: _BYTES, 3: _VARINT, 4: _VARINT, 5: _VARINT, 6: _FIXED32, 7: _BYTES}  # as TensorEntry; slices
 _SHAPE, _DIM = {2: _BYTES}, {1: _VARINT}  # dim (repeated), size
 
-_COPY_AGAIN = "Copy the checkpoint again from its source; nothing of it was used."
 _REBUILD = "Restore it in a script that builds its variables without a partitioner, and save it again."
-_V1 = "Restore it in TensorFlow and save it with tf.compat.v1.train.Saver, which writes the V2 format by default."
-
-
-@dataclass(frozen=True)
-class IndexLimits:
-    """What an index may claim at most; real ones stay far below.
-
-    Attributes:
-        file_bytes: Size of the index file.
-        entries: Number of tensors.
-        name_bytes: Length of a tensor's name in UTF-8.
-        rank: Number of dimensions of a tensor.
-        shards: Number of data files.
-    """
-
-    file_bytes: int = 64 << 20
-    entries: int = 100_000
-    name_bytes: int = 1024
-    rank: int = 8
-    shards: int = 4096
-
-
-DEFAULT_LIMITS = IndexLimits()
 
 
 @dataclass(frozen=True)
@@ -111,15 +91,6 @@ class BundleIndex:
     entries: Mapping[str, TensorEntry]
 
 
-class _RefusedError(Exception):
-    """What is wrong with the content; `read_index` adds the file's name."""
-
-
-def _require(holds: bool, what: str, error: type[InputError] = DamagedFileError, hint: str = _COPY_AGAIN) -> None:
-    if not holds:
-        raise _RefusedError(what, error, hint)
-
-
 def index_path(prefix: Path) -> Path:
     """The index file of a checkpoint prefix."""
     return prefix.parent / f"{prefix.name}.index"
@@ -152,7 +123,7 @@ def read_index(path: Path, *, limits: IndexLimits = DEFAULT_LIMITS, require_data
         if require_data:
             _check_data(path, index)
         return index
-    except _RefusedError as refusal:
+    except RefusedError as refusal:
         what, error, hint = refusal.args
         raise error(f"{path}: {what}", hint=hint) from None
     except OSError as error:
@@ -161,12 +132,12 @@ def read_index(path: Path, *, limits: IndexLimits = DEFAULT_LIMITS, require_data
 
 def _content(path: Path, limits: IndexLimits) -> bytes:
     if not path.is_file():
-        _require(not _is_table(_prefix(path)), "the checkpoint has the old V1 format", UnsupportedError, _V1)
+        require(not _is_table(_prefix(path)), "the checkpoint has the old V1 format", UnsupportedError, V1_HINT)
         hint = "Copy it from where the checkpoint was written; it lies beside the .data files."
-        _require(False, "this file is missing; it says which tensors a checkpoint holds", MissingFileError, hint)
+        require(False, "this file is missing; it says which tensors a checkpoint holds", MissingFileError, hint)
     with path.open("rb") as stream:
         content = stream.read(limits.file_bytes + 1)
-    _require(len(content) <= limits.file_bytes, f"it has more than {limits.file_bytes} bytes")
+    require(len(content) <= limits.file_bytes, f"it has more than {limits.file_bytes} bytes")
     return content
 
 
@@ -178,13 +149,13 @@ def _is_table(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - len(_MAGIC)))
-        return stream.read() == _MAGIC
+        stream.seek(max(0, path.stat().st_size - len(MAGIC)))
+        return stream.read() == MAGIC
 
 
 def _parse(content: bytes, limits: IndexLimits) -> BundleIndex:
-    pairs = _sorted_pairs(content, limits)
-    _require(pairs[0][0] == b"", "its header is missing")
+    pairs = sorted_pairs(content, limits)
+    require(pairs[0][0] == b"", "its header is missing")
     shards = _shards(pairs[0][1], limits)
     entries: dict[str, TensorEntry] = {}
     for key, value in pairs[1:]:
@@ -194,130 +165,18 @@ def _parse(content: bytes, limits: IndexLimits) -> BundleIndex:
     return BundleIndex(shards, entries)
 
 
-# The table: blocks of sorted key-value pairs, an index of the blocks, a footer.
-
-
-def _sorted_pairs(content: bytes, limits: IndexLimits) -> list[tuple[bytes, bytes]]:
-    pairs: list[tuple[bytes, bytes]] = []
-    last: bytes | None = None
-    for separator, offset, size in _blocks(content, limits):
-        for key, value in _pairs(_unsealed(content, offset, size), limits):
-            _require(last is None or last < key, "its names are not in order, or one is there twice")
-            _require(len(pairs) <= limits.entries, f"it lists more than {limits.entries} tensors")
-            pairs.append((key, value))
-            last = key
-        _require(last is not None and last <= separator, "its index of blocks does not fit the blocks")
-        last = separator  # the next block's keys must be greater
-    return pairs
-
-
-def _blocks(content: bytes, limits: IndexLimits) -> list[tuple[bytes, int, int]]:
-    """The separator key, offset and size of each data block; with the rest they fill the file without a gap."""
-    end = len(content) - _FOOTER_BYTES
-    _require(end >= 0 and content.endswith(_MAGIC), "it does not end as an index: it is truncated, or something else")
-    footer = content[end : -len(_MAGIC)]
-    *meta, at = _handle(footer, 0)
-    *index, at = _handle(footer, at)
-    _require(not any(footer[at:]), "the unused bytes of its footer are not zero")
-    _check_adjacent([meta, index], meta[0], end)
-    _require(_unsealed(content, *meta) == _EMPTY_BLOCK, "its block of extra information is not empty")
-    blocks: list[tuple[bytes, int, int]] = []
-    for separator, value in _pairs(_unsealed(content, *index), limits):
-        offset, size, at = _handle(value, 0)
-        _require(at == len(value), "a block's position is followed by something else")
-        _require(len(blocks) <= limits.entries, f"it has more than {limits.entries} blocks")
-        blocks.append((separator, offset, size))
-    _check_adjacent([block[1:] for block in blocks], 0, meta[0])
-    return blocks
-
-
-def _handle(data: bytes, at: int) -> tuple[int, int, int]:
-    """The offset and size of a block, and where their two numbers end."""
-    offset, at = _varint(data, at)
-    return offset, *_varint(data, at)
-
-
-def _check_adjacent(handles: Iterable[Iterable[int]], start: int, end: int) -> None:
-    for offset, size in handles:
-        _require(offset == start, "there is a gap or an overlap between its blocks")
-        start = offset + size + _SEAL_BYTES
-    _require(start == end, "its blocks do not fill the file")
-
-
-def _unsealed(content: bytes, offset: int, size: int) -> bytes:
-    """A block's content, after its checksum was compared."""
-    end = offset + size
-    compression, stored = struct.unpack_from("<BI", content, end)
-    _require(_masked_crc32c(content[offset : end + 1]) == stored, "a checksum does not match: it is altered")
-    _require(not compression, "its blocks are compressed, as in V1 checkpoints", UnsupportedError, _V1)
-    return content[offset:end]
-
-
-def _masked_crc32c(data: bytes) -> int:
-    table, crc = _crc_table(), 0xFFFFFFFF
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-@functools.cache
-def _crc_table() -> tuple[int, ...]:
-    """The remainder of each byte for the Castagnoli polynomial, bits reversed."""
-    table = list(range(256))
-    for _ in range(8):
-        table = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in table]
-    return tuple(table)
-
-
-def _pairs(block: bytes, limits: IndexLimits) -> Iterator[tuple[bytes, bytes]]:
-    """The pairs of a block. A key is stored as how much it shares with the key before it, and the rest."""
-    count = int.from_bytes(block[-4:], "little")
-    end = len(block) - 4 * (count + 1)
-    _require(count >= 1 and end >= 1, "a block has no content")
-    key, at = b"", 0
-    whole = set()  # where keys stand that share nothing
-    while at < end:
-        start = at
-        shared, at = _varint(block, at)
-        rest, at = _varint(block, at)
-        size, at = _varint(block, at)
-        _require(shared <= len(key) and at + rest + size <= end, "an entry does not fit into its block")
-        _require(shared + rest <= limits.name_bytes, f"a name has more than {limits.name_bytes} bytes")
-        if not shared:
-            whole.add(start)
-        key = key[:shared] + block[at : at + rest]
-        at += rest + size
-        yield key, block[at - size : at]
-    restarts = struct.unpack_from(f"<{count}I", block, end)  # TensorFlow searches a block from these positions
-    _require(list(restarts) == sorted(whole.intersection(restarts) | {0}), "a block's search positions are wrong")
-
-
-# The values: small protobuf messages.
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for position, byte in enumerate(data[at : at + 10]):
-        value |= (byte & 0x7F) << 7 * position
-        if byte < 0x80:
-            _require(value < 1 << 64 and (byte > 0 or position == 0), "a number in it is not in its shortest form")
-            return value, at + position + 1
-    raise _RefusedError("a number in it is cut short", DamagedFileError, _COPY_AGAIN)
-
-
 def _fields(data: bytes, known: Mapping[int, int]) -> Iterator[tuple[int, int, bytes]]:
     """The fields of a message: number, value, and content (of those that have one)."""
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         field, wire = tag >> 3, tag & 7
-        _require(known.get(field) == wire, f"a field in it is unknown (number {field}, type {wire})")
+        require(known.get(field) == wire, f"a field in it is unknown (number {field}, type {wire})")
         fixed = int.from_bytes(data[at : at + 4], "little"), at + 4
-        value, at = fixed if wire == _FIXED32 else _varint(data, at)
+        value, at = fixed if wire == _FIXED32 else varint(data, at)
         content = data[at : at + value] if wire == _BYTES else b""
         at += value if wire == _BYTES else 0
-        _require(at <= len(data), "a field in it is cut short")
+        require(at <= len(data), "a field in it is cut short")
         yield field, value, content
 
 
@@ -325,57 +184,57 @@ def _message(data: bytes, known: Mapping[int, int]) -> tuple[dict[int, int], dic
     values: dict[int, int] = {}
     contents: dict[int, bytes] = {}
     for field, value, content in _fields(data, known):
-        _require(field not in values, f"a field in it is there twice (number {field})")
+        require(field not in values, f"a field in it is there twice (number {field})")
         values[field], contents[field] = value, content
     return values, contents
 
 
 def _shards(header: bytes, limits: IndexLimits) -> int:
-    _require(header[:1] != b"\x0a", "the checkpoint has the old V1 format", UnsupportedError, _V1)
+    require(header[:1] != b"\x0a", "the checkpoint has the old V1 format", UnsupportedError, V1_HINT)
     values, contents = _message(header, _HEADER)
     shards = values.get(1, 0)
-    _require(1 <= shards <= limits.shards, f"it claims {shards} data files; 1 to {limits.shards} are allowed")
-    _require(not values.get(2), "it is not little-endian", UnsupportedError, "Save it on a little-endian machine.")
+    require(1 <= shards <= limits.shards, f"it claims {shards} data files; 1 to {limits.shards} are allowed")
+    require(not values.get(2), "it is not little-endian", UnsupportedError, "Save it on a little-endian machine.")
     version, _ = _message(contents.get(3, b""), _VERSION)
-    _require(version.get(2, 0) <= 1, "its format is newer than BPrune knows", UnsupportedError, "Update BPrune.")
+    require(version.get(2, 0) <= 1, "its format is newer than BPrune knows", UnsupportedError, "Update BPrune.")
     return shards
 
 
 def _name(key: bytes) -> str:
-    _require(not key.startswith(b"\0"), "it holds a partitioned variable", UnsupportedError, _REBUILD)
+    require(not key.startswith(b"\0"), "it holds a partitioned variable", UnsupportedError, _REBUILD)
     try:
         name = key.decode("utf-8")
     except UnicodeDecodeError:
-        raise _RefusedError(f"the name {key!r} is not UTF-8", DamagedFileError, _COPY_AGAIN) from None
-    _require(name.isprintable(), f"the name {name!r} has characters that cannot be printed")
+        raise RefusedError(f"the name {key!r} is not UTF-8", DamagedFileError, COPY_HINT) from None
+    require(name.isprintable(), f"the name {name!r} has characters that cannot be printed")
     return name
 
 
 def _entry(name: str, value: bytes, shards: int, limits: IndexLimits) -> TensorEntry:
     values, contents = _message(value, _ENTRY)
-    _require(7 not in contents, f"{name!r} is a partitioned variable", UnsupportedError, _REBUILD)
+    require(7 not in contents, f"{name!r} is a partitioned variable", UnsupportedError, _REBUILD)
     number, shard, offset, size = (values.get(field, 0) for field in (1, 3, 4, 5))
     dtype, item_bytes = _DTYPES.get(number, ("", 0))
     foreign = UnsupportedError if number in _OTHER_DTYPES else DamagedFileError
-    _require(bool(dtype), f"{name!r} has data type number {number}, which BPrune does not read", foreign)
+    require(bool(dtype), f"{name!r} has data type number {number}, which BPrune does not read", foreign)
     shape = _shape(name, contents.get(2, b""), limits)
     elements = math.prod(shape)
     if dtype == "string":  # the length of each element takes a byte or more, their checksum takes four
-        _require(size >= elements + 4, f"{name!r} has {size} bytes, too few for strings of shape {list(shape)}")
+        require(size >= elements + 4, f"{name!r} has {size} bytes, too few for strings of shape {list(shape)}")
     else:
         wanted = elements * item_bytes
-        _require(size == wanted, f"{name!r} has {size} bytes, but {dtype} {list(shape)} takes {wanted}")
-    _require(shard < shards, f"{name!r} lies in data file {shard} of {shards}, counted from 0")
-    _require(offset + size < 1 << 63, f"{name!r} lies beyond every possible file")
+        require(size == wanted, f"{name!r} has {size} bytes, but {dtype} {list(shape)} takes {wanted}")
+    require(shard < shards, f"{name!r} lies in data file {shard} of {shards}, counted from 0")
+    require(offset + size < 1 << 63, f"{name!r} lies beyond every possible file")
     return TensorEntry(dtype, shape, shard, offset, size, values.get(6, 0))
 
 
 def _shape(name: str, message: bytes, limits: IndexLimits) -> tuple[int, ...]:
     shape = tuple(_message(dim, _DIM)[0].get(1, 0) for _, _, dim in _fields(message, _SHAPE))
-    _require(len(shape) <= limits.rank, f"{name!r} has {len(shape)} dimensions; at most {limits.rank} are allowed")
+    require(len(shape) <= limits.rank, f"{name!r} has {len(shape)} dimensions; at most {limits.rank} are allowed")
     # TensorFlow aborts when the product overflows, even where a later dimension is zero; negative ones are huge here
     possible = math.prod(max(size, 1) for size in shape) < 1 << 59
-    _require(possible, f"{name!r} has the impossible shape {list(shape)}")
+    require(possible, f"{name!r} has the impossible shape {list(shape)}")
     return shape
 
 
@@ -383,7 +242,7 @@ def _check_overlaps(entries: Mapping[str, TensorEntry]) -> None:
     filled = sorted((entry.shard, entry.offset, name) for name, entry in entries.items() if entry.size_bytes)
     for (shard, start, name), (next_shard, next_start, other) in itertools.pairwise(filled):
         apart = shard != next_shard or start + entries[name].size_bytes <= next_start
-        _require(apart, f"{name!r} and {other!r} share bytes")
+        require(apart, f"{name!r} and {other!r} share bytes")
 
 
 def _check_data(path: Path, index: BundleIndex) -> None:
@@ -393,7 +252,7 @@ def _check_data(path: Path, index: BundleIndex) -> None:
     for name, entry in index.entries.items():
         data = data_path(_prefix(path), entry.shard, index.shards)
         if entry.shard not in sizes:
-            _require(data.is_file(), f"its data file {data} is missing", MissingFileError, hint)
+            require(data.is_file(), f"its data file {data} is missing", MissingFileError, hint)
             sizes[entry.shard] = data.stat().st_size
         end, size = entry.offset + entry.size_bytes, sizes[entry.shard]
-        _require(end <= size, f"{name!r} ends at byte {end} of {data}, which has {size}: truncated, or of another save")
+        require(end <= size, f"{name!r} ends at byte {end} of {data}, which has {size}: truncated, or of another save")

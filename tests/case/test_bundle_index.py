@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from bprune.case import bundle_index
+from bprune.case import table as table_reader
 from bprune.case.bundle_index import DEFAULT_LIMITS, BundleIndex, IndexLimits, TensorEntry, data_path, read_index
 from bprune.case.checkpoint import open_checkpoint, write_checkpoint
 from bprune.errors import DamagedFileError, InputError, MissingFileError, UnsupportedError
@@ -208,32 +209,43 @@ def _outcome(place: Path, case: Case) -> str:
     return "accepted"
 
 
-def _checks() -> dict[int, str]:
-    """Line and text of each call of `_require` in the reader."""
-    tree = ast.parse(inspect.getsource(bundle_index))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return {call.lineno: ast.unparse(call.args[1]) for call in calls if getattr(call.func, "id", "") == "_require"}
+READERS = (table_reader, bundle_index)
+Place = tuple[str, int]
+
+
+def _checks() -> dict[Place, str]:
+    """Place and text of each call of `require` in the reader."""
+    found: dict[Place, str] = {}
+    for module in READERS:
+        tree = ast.parse(inspect.getsource(module))
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        named = [call for call in calls if getattr(call.func, "id", "") == "require"]
+        found.update({(module.__name__, call.lineno): ast.unparse(call.args[1]) for call in named})
+    return found
 
 
 def test_every_check_is_needed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each check refuses a case, and switched off alone it changes what becomes of one."""
-    require, checks = bundle_index._require, _checks()
-    refused_at: dict[int, list[Case]] = {line: [] for line in checks}
-    failed, off = 0, 0
+    require, checks = table_reader.require, _checks()
+    refused_at: dict[Place, list[Case]] = {line: [] for line in checks}
+    nowhere: Place = ("", 0)
+    failed = off = nowhere
 
     def watched(holds: bool, *rest: Any) -> None:
         nonlocal failed
-        line = sys._getframe(1).f_lineno
+        frame = sys._getframe(1)
+        line = (frame.f_globals["__name__"], frame.f_lineno)
         if not holds and line != off:
             failed = line
             require(holds, *rest)
 
-    monkeypatch.setattr(bundle_index, "_require", watched)
+    for module in READERS:
+        monkeypatch.setattr(module, "require", watched)
     before = {}
     for case in CASES:
-        failed = 0
+        failed = nowhere
         before[case.name] = _outcome(place, case)
-        if failed:
+        if failed != nowhere:
             refused_at[failed].append(case)
     assert [text for line, text in checks.items() if not refused_at[line]] == []
     idle = []
@@ -297,12 +309,13 @@ def test_random_bytes_are_refused(small: Path) -> None:
 
 def test_flips_pass_without_the_checksum(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control of the three tests above: without the checksum some altered files would be believed."""
-    content, require = small.read_bytes(), bundle_index._require
+    content, require = small.read_bytes(), table_reader.require
 
     def without_checksum(holds: bool, what: str, *rest: Any) -> None:
         require(holds or "checksum" in what, what, *rest)
 
-    monkeypatch.setattr(bundle_index, "_require", without_checksum)
+    for module in READERS:
+        monkeypatch.setattr(module, "require", without_checksum)
     accepted = [bit for bit in range(8 * len(content)) if not _is_refused(small, flipped(content, bit))]
     small.write_bytes(content)
     assert len(accepted) > 100
@@ -419,7 +432,8 @@ def test_folder_instead_of_file(tmp_path: Path) -> None:
 
 
 def test_reader_needs_the_standard_library_alone() -> None:
-    tree = ast.parse(inspect.getsource(bundle_index))
-    names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert {name for name in names if name.split(".")[0] not in sys.stdlib_module_names} == {"bprune.errors"}
+    nodes = [node for module in READERS for node in ast.walk(ast.parse(inspect.getsource(module)))]
+    names = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    foreign = {name for name in names if name.split(".")[0] not in sys.stdlib_module_names}
+    assert foreign == {"bprune.case.table", "bprune.errors"}
