@@ -112,6 +112,8 @@ def read_layer_names(path: Path) -> LayerNames:
     annotated = False
     for number, line in _lines(path):
         if _is_annotation(line, "layer"):
+            if layers and not annotated:
+                raise DamagedFileError(f"{path}, line {number}: the first layer annotation comes after variables")
             annotated = True
             layers.append((_parse_layer(line, path, number), []))
         elif not line.startswith("#"):

@@ -34,7 +34,7 @@ _STATE_FILE_LIMIT_BYTES = 1 << 20
 _CHECKPOINT_FILE = re.compile(r"^(?P<prefix>.+)\.(index|meta|data-\d{5}-of-\d{5})$")
 _ITERATION = re.compile(r"(?:^|[-_.])(\d+)(?:\.ckpt)?$")
 _LATEST = re.compile(rb'^[ \t]*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
-_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)")
+_ESCAPE = re.compile(rb"""\\(?:(?P<octal>[0-7]{3})|(?P<itself>["'\\]))""")
 
 
 @dataclass(frozen=True)
@@ -257,8 +257,7 @@ def _state_file_name(path: Path) -> str | None:
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
     """A character of a quoted text: TensorFlow escapes quotes, and older ones every byte that is not ASCII."""
-    value = escape[1]
-    return bytes([int(value, 8) & 0xFF]) if value.isdigit() else value
+    return escape["itself"] or bytes([int(escape["octal"], 8) & 0xFF])
 
 
 def _meta(iteration: Iteration, iterations: tuple[Iteration, ...]) -> Path:

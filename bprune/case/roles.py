@@ -9,6 +9,7 @@ import enum
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from bprune.case.names import OpsNames
 from bprune.case.nodes import Nodes, is_control, node_of, tensor_name
@@ -128,10 +129,13 @@ def find_roles(
         InputError: If a name does not exist or nothing fits.
     """
     legacy_input, legacy_label = _legacy(nodes, names)
-    label = _named(nodes, names.role("label")) or legacy_label
     output, kind, how_output = _find_output(nodes, names, output_op, task)
+    if legacy_input is not None and node_of(legacy_input) not in nodes.ancestors([node_of(output)]):
+        legacy_input = legacy_label = None  # the first two placeholders are others
+    label = _named(nodes, names.role("label")) or legacy_label
     tensor, how_input = _find_input(nodes, input_op, names.role("input"), legacy_input, output, label, set(feeds))
-    scale = _named(nodes, names.role("prediction_scale")) if kind is Output.PREDICTION and output_op is None else None
+    annotated = kind is Output.PREDICTION and output == tensor_name(names.role(kind.value) or "")
+    scale = _named(nodes, names.role("prediction_scale")) if annotated else None
     reached = nodes.ancestors([node_of(output)], stop=[node_of(tensor)])
     return Roles(
         input=tensor,
@@ -195,7 +199,7 @@ def _legacy(nodes: Nodes, names: OpsNames) -> tuple[str | None, str | None]:
 def _find_output(nodes: Nodes, names: OpsNames, output_op: str | None, task: Task | None) -> tuple[str, Output, str]:
     if output_op is not None:
         tensor = _named(nodes, output_op) or output_op
-        return _chosen_output(nodes, tensor, task)
+        return _annotated_output(names, tensor, task) or _chosen_output(nodes, tensor, task)
     for kind in Output:
         name = names.role(kind.value)
         if name is not None:
@@ -217,6 +221,15 @@ def _find_output(nodes: Nodes, names: OpsNames, output_op: str | None, task: Tas
         "no operation of the graph looks like logits (the input of a softmax, a cross entropy or an argmax)",
         hint="Name the output with --output-op NAME, and --task regression if it predicts real numbers.",
     )
+
+
+def _annotated_output(names: OpsNames, tensor: str, task: Task | None) -> tuple[str, Output, str] | None:
+    """What OpsNames.txt says of an output that the user names, unless the user says another task."""
+    for kind in Output:
+        fits = task is None or (kind is Output.PREDICTION) == (task is Task.REGRESSION)
+        if fits and tensor_name(names.role(kind.value) or "") == tensor:
+            return tensor, kind, f"output: {tensor} ({kind.value}), as given and in OpsNames.txt"
+    return None
 
 
 def _check_task(kind: Output, task: Task | None) -> None:
@@ -259,13 +272,36 @@ def _is_gradient(name: str) -> bool:
 
 
 def _peel(nodes: Nodes, reference: str) -> str:
-    """Walk up from a loss's logits past identities and products with ones (TFP's broadcast against the labels)."""
+    """Walk up from a loss's logits past what leaves them as they are.
+
+    That is identities, products with ones (TFP's broadcast against the labels), and a matrix made a matrix (what
+    `tf.nn.softmax_cross_entropy_with_logits` begins with).
+    """
     while True:
         reference = _same(nodes, reference)
         node = nodes[node_of(reference)]
-        if node.op != "Mul" or not any(_is_ones(nodes, item) for item in node.input[:2]):
+        if node.op == "Mul" and any(_is_ones(nodes, item) for item in node.input[:2]):
+            reference = node.input[1] if _is_ones(nodes, node.input[0]) else node.input[0]
+        elif node.op == "Reshape" and _keeps_matrix(nodes, node):
+            reference = node.input[0]
+        else:
             return reference
-        reference = node.input[1] if _is_ones(nodes, node.input[0]) else node.input[0]
+
+
+def _keeps_matrix(nodes: Nodes, reshape: Any) -> bool:
+    """Whether a tensor of two axes gets the shape `[-1, last size]`, in the way that TensorFlow writes it."""
+    chain = [nodes.inputs(reshape.name)[1]]
+    for operation, index in (("ConcatV2", 1), ("Slice", 1), ("Pack", 0), ("Sub", 0)):  # down to the rank
+        inputs = nodes.inputs(chain[-1])
+        if nodes[chain[-1]].op != operation or len(inputs) <= index:
+            return False
+        chain.append(inputs[index])
+    concat, last, _, difference, rank = chain
+    shape = nodes[nodes.inputs(last)[0]]
+    if shape.op != "Shape" or tensor_name(shape.input[0]) != tensor_name(reshape.input[0]):
+        return False
+    numbers = (nodes.inputs(concat)[0], rank, nodes.inputs(difference)[1])
+    return len(nodes.inputs(concat)) == 3 and [nodes.scalar(name) for name in numbers] == [-1.0, 2.0, 1.0]
 
 
 def _same(nodes: Nodes, reference: str) -> str:

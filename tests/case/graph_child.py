@@ -30,7 +30,7 @@ class GraphChild:
     """
 
     def __init__(self, folder: Path, timeout_s: float = 60.0) -> None:
-        self._folder = folder
+        self.folder = folder
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[str] | None = None
         self._replies: queue.Queue[str] = queue.Queue()
@@ -60,7 +60,7 @@ class GraphChild:
         self._replies = queue.Queue()
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__ if __name__ != "__main__" else "tests.case.graph_child"],
-            cwd=self._folder,
+            cwd=self.folder,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

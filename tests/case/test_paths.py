@@ -1,429 +1,438 @@
-"""Every path that a user may reasonably give leads to the same files, and what is missing is named."""
+"""Any path that a user may reasonably give leads to the same files; `find_case` reads no content but the state file."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from bprune.atomic import TEMPORARY_PREFIX
 from bprune.case.paths import CaseFiles, checkpoint_name, find_case
 from bprune.errors import AmbiguousCaseError, InputError, MissingFileError
 
-ENDINGS = (".index", ".data-00000-of-00001", ".meta")
+OURS = ("model-900.ckpt", "model-1000.ckpt")
+THEIRS = ("model.ckpt-900", "model.ckpt-1000")
+SUFFIXES = (".index", ".data-00000-of-00001", ".meta")
+ODD_NAMES = ["case", "my case", "[a]*", "case?", "{x,y}", "-case", "café", "model-1.ckpt.d", "a%20b", "~", "'\"$(x)"]
+
+USELESS = {
+    "empty": b"",
+    "newlines": b"\n" * (1 << 20),
+    "spaces": b" " * (1 << 20),
+    "keys": b"model_checkpoint_path:\n" * 40_000,
+    "backslashes": b'model_checkpoint_path: "' + b"\\" * 1_000_000 + b'"',
+    "10 MB": b'model_checkpoint_path: "model-900.ckpt"' + b" " * (10 << 20),
+    "no end": b'model_checkpoint_path: "model-900.ckpt',
+    "newline": b'model_checkpoint_path: "model-900.ckpt\n"',
+    "no quotes": b"model_checkpoint_path: model-900.ckpt\n",
+    "NUL behind": b'model_checkpoint_path: "model-900.ckpt\0"',
+    "NUL": b'model_checkpoint_path: "\0"',
+    "parent": b'model_checkpoint_path: "model-900.ckpt/.."',
+    "slash behind": b'model_checkpoint_path: "model-900.ckpt/"',
+    "missing iteration": b'model_checkpoint_path: "model-17.ckpt"',
+    "no name": b'model_checkpoint_path: ""',
+    "bad escapes": b'model_checkpoint_path: "\xff\xfe\\777\\8\\x\\"',
+    "a pickle": b"\x80\x04\x95pickle",
+    "every byte": bytes(range(256)),
+}
+"""State files that name no checkpoint of the case; the long ones must not take long either."""
 
 
-def touch(folder: Path, *names: str) -> None:
+def save(folder: Path, *names: str, suffixes: Iterable[str] = SUFFIXES) -> None:
+    """Empty checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        (folder / name).write_bytes(b"")
+        for suffix in suffixes:
+            (folder / f"{name}{suffix}").touch()
 
 
-def checkpoints(folder: Path, *names: str) -> None:
-    touch(folder, *(name + ending for name in names for ending in ENDINGS))
+def make(root: Path, *names: str, below: str = "") -> Path:
+    """A case of empty files, its checkpoints in a subfolder if `below` says so."""
+    save(root / below, *(names or OURS))
+    (root / "LayerNames.txt").touch()
+    (root / "OpsNames.txt").touch()
+    return root
 
 
-def state(folder: Path, name: str) -> None:
-    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n')
+def state(folder: Path, value: str | bytes) -> None:
+    """A state file that names a checkpoint."""
+    content = value if isinstance(value, bytes) else f'model_checkpoint_path: "{value}"\n'.encode()
+    (folder / "checkpoint").write_bytes(content)
 
 
-@pytest.fixture
-def ours(tmp_path: Path) -> Path:
-    """Our layout: all files in one folder, with three iterations."""
-    case = tmp_path / "runs" / "digits"
-    checkpoints(case, "model-100.ckpt", "model-200.ckpt", "model-1400.ckpt")
-    touch(case, "LayerNames.txt", "OpsNames.txt", "heldout.npz")
-    return case
+def chosen(path: Path | str, checkpoint: str | None = None) -> str:
+    return find_case(path, checkpoint).iteration.name
 
 
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """The predecessor's layout: checkpoints one folder down."""
-    case = tmp_path / "runs" / "old"
-    checkpoints(case / "checkout", "model.ckpt-0", "model.ckpt-14000")
-    touch(case, "LayerNames.txt", "Ops_name_BNN.txt")
-    state(case / "checkout", "model.ckpt-14000")
-    return case
-
-
-def same(files: CaseFiles) -> dict[str, object]:
-    """What must not depend on how the case was named."""
-    paths = {name: getattr(files, name) for name in ("meta", "layer_names", "ops_names", "heldout", "pruning", "root")}
-    named = {name: None if path is None else path.resolve() for name, path in paths.items()}
-    return {**named, "prefix": files.iteration.prefix.resolve(), "all": [item.name for item in files.iterations]}
+def facts(found: CaseFiles) -> tuple[str, tuple[str, ...], tuple[Path | None, ...]]:
+    """What was found, whatever way the path was written."""
+    paths = (found.root, found.meta, found.layer_names, found.ops_names, found.heldout, found.pruning)
+    names = tuple(item.name for item in found.iterations)
+    return found.iteration.name, names, tuple(path and path.resolve() for path in paths)
 
 
 # The forms of a path
 
 
-OUR_FORMS = {
-    "case": "",
-    "prefix": "model-1400.ckpt",
-    "index": "model-1400.ckpt.index",
-    "data": "model-1400.ckpt.data-00000-of-00001",
-    "meta": "model-1400.ckpt.meta",
-    "layer names": "LayerNames.txt",
-    "operation names": "OpsNames.txt",
-    "held-out data": "heldout.npz",
-    "state file": "checkpoint",
-    "dots": "../digits",
-}
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("below", ["", "checkout", "[b]* c"])
+@pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
+def test_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, below: str, relative: bool) -> None:
+    root = make(tmp_path / name, *THEIRS, below=below)
+    folder = root / below
+    state(folder, "model.ckpt-1000")
+    expected = facts(find_case(root))
+    assert expected[:2] == ("model.ckpt-1000", THEIRS)
+    assert expected[2] == (
+        root, folder / "model.ckpt-1000.meta", root / "LayerNames.txt", root / "OpsNames.txt", None, None
+    )  # fmt: skip
+    forms = [root, folder, root / "LayerNames.txt", root / "OpsNames.txt", folder / "checkpoint"]
+    forms += [folder / f"model.ckpt-1000{suffix}" for suffix in ("", *SUFFIXES)]
+    monkeypatch.chdir(tmp_path)
+    for form in forms:
+        path = os.path.relpath(form) if relative else str(form)
+        assert facts(find_case(path)) == expected, path
+        assert facts(find_case(Path(path))) == expected, path
+        if form.is_dir():
+            assert facts(find_case(f"{path}/")) == expected, path
 
 
-@pytest.mark.parametrize("how", ["absolute", "relative", "text", "slash"])
-@pytest.mark.parametrize("form", OUR_FORMS.values(), ids=OUR_FORMS)
-def test_forms_of_our_layout(ours: Path, form: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    state(ours, "model-1400.ckpt")
-    expected = same(find_case(ours))
-    assert str(expected["meta"]).endswith("model-1400.ckpt.meta")
-    monkeypatch.chdir(ours.parent)
-    path = ours / form
-    given = {
-        "absolute": path,
-        "relative": Path(os.path.relpath(path)),
-        "text": str(path),
-        "slash": f"{path}{os.sep}",
-    }[how]
-    assert same(find_case(given)) == expected
+@pytest.mark.parametrize("below", ["", "checkout"])
+def test_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    root = make(tmp_path / "case", below=below)
+    monkeypatch.chdir(root / below)
+    for path in (".", "", "./", "model-1000.ckpt", "model-1000.ckpt.index", f"../{Path.cwd().name}"):
+        assert facts(find_case(path)) == facts(find_case(root)), path
 
 
-THEIR_FORMS = {
-    "case": "",
-    "folder": "checkout",
-    "prefix": "checkout/model.ckpt-14000",
-    "index": "checkout/model.ckpt-14000.index",
-    "data": "checkout/model.ckpt-14000.data-00000-of-00001",
-    "meta": "checkout/model.ckpt-14000.meta",
-    "state file": "checkout/checkpoint",
-    "layer names": "LayerNames.txt",
-    "operation names": "Ops_name_BNN.txt",
-}
+@pytest.mark.parametrize("suffix", ["", *SUFFIXES])
+def test_a_file_chooses_its_iteration(tmp_path: Path, suffix: str) -> None:
+    root = make(tmp_path / "case", below="checkout")
+    state(root / "checkout", "model-1000.ckpt")
+    found = find_case(root / "checkout" / f"model-900.ckpt{suffix}")
+    assert found.iteration.name == "model-900.ckpt"
+    assert found.meta == root / "checkout" / "model-900.ckpt.meta"
+    assert found.root == root
 
 
-@pytest.mark.parametrize("form", THEIR_FORMS.values(), ids=THEIR_FORMS)
-def test_forms_of_the_predecessor(theirs: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = same(find_case(theirs))
-    assert expected["root"] == theirs.resolve()
-    assert same(find_case(theirs / form)) == expected
-    monkeypatch.chdir(theirs)
-    assert same(find_case(form or ".")) == expected
-    monkeypatch.chdir(theirs / "checkout")
-    assert same(find_case(os.path.relpath(theirs / form))) == expected
+def test_the_option_is_stronger_than_the_path(tmp_path: Path) -> None:
+    assert chosen(make(tmp_path / "case") / "model-1000.ckpt.index", "900") == "model-900.ckpt"
 
 
-def test_the_current_folder_is_a_checkpoint_folder(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(theirs / "checkout")
-    files = find_case(".")
-    assert files.layer_names is not None
-    assert files.layer_names.resolve() == (theirs / "LayerNames.txt").resolve()
+def test_a_folder_of_which_the_checkpoint_has_many_parts(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", "model-900.ckpt")
+    save(root, "model-1000.ckpt", suffixes=[".index", ".meta", ".data-00000-of-00002", ".data-00001-of-00002"])
+    assert chosen(root / "model-1000.ckpt.data-00001-of-00002") == "model-1000.ckpt"
 
 
-@pytest.mark.parametrize("name", ["two words", "a*b", "a?b", "[abc]", "{a}", "~", "naïve 数", "-x", "a.ckpt", "100%"])
-def test_odd_folder_names(ours: Path, name: str) -> None:
-    moved = ours.rename(ours.with_name(name))
-    for form in ("", "model-200.ckpt", "model-200.ckpt.meta"):
-        files = find_case(moved / form)
-        assert files.root == moved
-        assert files.iteration.name == ("model-200.ckpt" if form else "model-1400.ckpt")
+def test_other_files_of_a_case(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", below="checkout")
+    (root / "heldout.npz").touch()
+    (root / "pruning.json").touch()
+    found = find_case(root / "heldout.npz")
+    assert (found.heldout, found.pruning) == (root / "heldout.npz", root / "pruning.json")
+    assert facts(found) == facts(find_case(root / "checkout"))
 
 
-@pytest.mark.parametrize("name", ["my model-5", "m*-5", "m[1]-5", "m?-5"])
-def test_odd_checkpoint_names(tmp_path: Path, name: str) -> None:
-    checkpoints(tmp_path, name, "model-7")
-    for path in (tmp_path / name, tmp_path / f"{name}.index"):
-        assert find_case(path).iteration.name == name
-    assert find_case(tmp_path, name).iteration.number == 5
+def test_the_predecessors_operations_file(tmp_path: Path) -> None:
+    save(tmp_path / "case" / "checkout", *THEIRS)
+    theirs = tmp_path / "case" / "Ops_name_BNN.txt"
+    theirs.touch()
+    found = find_case(tmp_path / "case" / "checkout")
+    assert (found.root, found.ops_names, found.layer_names) == (theirs.parent, theirs, None)
+    ours = theirs.with_name("OpsNames.txt")
+    ours.touch()
+    assert find_case(theirs).ops_names == ours
 
 
-def test_a_linked_case(ours: Path, tmp_path: Path) -> None:
-    link = tmp_path / "latest"
-    link.symlink_to(ours, target_is_directory=True)
-    assert same(find_case(link)) == same(find_case(ours))
+def test_a_checkpoint_without_names_files(tmp_path: Path) -> None:
+    save(tmp_path / "case", *OURS)
+    found = find_case(tmp_path / "case")
+    assert (found.root, found.layer_names, found.ops_names) == (tmp_path / "case", None, None)
 
 
-def test_a_linked_checkpoint_folder(theirs: Path, tmp_path: Path) -> None:
-    link = tmp_path / "latest"
-    link.symlink_to(theirs / "checkout", target_is_directory=True)
-    assert same(find_case(link)) == same(find_case(theirs))
+def test_names_files_in_the_checkpoint_folder_come_first(tmp_path: Path) -> None:
+    make(tmp_path)
+    assert find_case(make(tmp_path / "case")).root == tmp_path / "case"
 
 
-def test_names_of_checkpoints() -> None:
-    assert checkpoint_name(1400) == "model-1400.ckpt"
+# --checkpoint
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    ["900", "model.ckpt-900", *(f"model.ckpt-900{suffix}" for suffix in SUFFIXES), "./checkout/model.ckpt-900.index"],
+)
+def test_checkpoint_option(tmp_path: Path, checkpoint: str) -> None:
+    root = make(tmp_path / "case", *THEIRS, below="checkout")
+    assert chosen(root, checkpoint) == "model.ckpt-900"
+    assert chosen(root / "checkout", checkpoint) == "model.ckpt-900"
+
+
+def test_checkpoint_zero(tmp_path: Path) -> None:
+    assert chosen(make(tmp_path / "case", "model.ckpt-0", "model.ckpt-10"), "0") == "model.ckpt-0"
+
+
+def test_a_name_that_is_a_number(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", "7", "model-7.ckpt")
+    assert chosen(root, "7") == "7"
+    assert chosen(root, "model-7.ckpt") == "model-7.ckpt"
+
+
+def test_checkpoint_that_does_not_exist(tmp_path: Path) -> None:
+    root = make(tmp_path / "case")
+    with pytest.raises(InputError, match=r"^there is no checkpoint '17'\nThese exist: model-900.ckpt, model-1000.ckpt"):
+        find_case(root, "17")
+    with pytest.raises(InputError, match=r"no checkpoint 'modl-900.ckpt'\nDid you mean model-900.ckpt\? These exist:"):
+        find_case(root, "modl-900.ckpt")
+    with pytest.raises(InputError, match=r"no checkpoint 'a\\x00b'"):
+        find_case(root, "a\0b")
+    with pytest.raises(InputError, match="no checkpoint ''"):
+        find_case(root, "")
+
+
+def test_a_number_that_fits_two(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", "mean-7.ckpt", "model-7.ckpt")
+    with pytest.raises(
+        AmbiguousCaseError, match=r"'7' fits several checkpoints: mean-7.ckpt, model-7.ckpt\nGive the whole name"
+    ):
+        find_case(root, "7")
+
+
+# The latest
+
+
+def test_iterations_are_ordered_by_number(tmp_path: Path) -> None:
+    numbers = (2, 10, 9, 100, 11)
+    found = find_case(make(tmp_path / "case", *map(checkpoint_name, numbers)))
+    assert [item.number for item in found.iterations] == sorted(numbers)
+    assert found.iteration.number == 100
 
 
 @pytest.mark.parametrize(
     ("name", "number"),
+    [("model-12.ckpt", 12), ("model.ckpt-12", 12), ("model_12", 12), ("12", 12), ("v2-12", 12), ("cp-0012.ckpt", 12)],
+)
+def test_numbers_in_names(tmp_path: Path, name: str, number: int) -> None:
+    assert find_case(make(tmp_path / "case", name)).iteration.number == number
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model", "model2", "model-12-final"])
+def test_a_single_name_without_number(tmp_path: Path, name: str) -> None:
+    found = find_case(make(tmp_path / "case", name))
+    assert (found.iteration.name, found.iteration.number) == (name, None)
+
+
+def test_names_without_number(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", "first", "second")
+    message = r"several checkpoints without an iteration number: first, second\n.*--checkpoint NAME"
+    with pytest.raises(AmbiguousCaseError, match=message):
+        find_case(root)
+    assert chosen(root, "second") == "second"
+    assert chosen(root / "first.index") == "first"
+    state(root, "second")
+    assert chosen(root) == "second"
+
+
+def test_two_names_of_the_highest_number(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", "model-1.ckpt", "mean-7.ckpt", "model-7.ckpt")
+    with pytest.raises(AmbiguousCaseError, match="several checkpoints of iteration 7: mean-7.ckpt, model-7.ckpt"):
+        find_case(root)
+
+
+@pytest.mark.parametrize("below", ["", "checkout"])
+@pytest.mark.parametrize(
+    "value",
     [
-        ("model-12.ckpt", 12),
-        ("model.ckpt-12", 12),
-        ("ckpt-12", 12),
-        ("model_12", 12),
-        ("model.12", 12),
-        ("12", 12),
-        ("model-0012.ckpt", 12),
-        ("model.ckpt", None),
-        ("model12", None),
-        ("model-12-best", None),
+        "model-900.ckpt",
+        "/scratch/someone/bnn/checkout/model-900.ckpt",
+        r"C:\\bnn\\checkout\\model-900.ckpt",
+        r"C:\bnn\checkout\model-900.ckpt",
+        "hdfs://host/model-900.ckpt",
+        "../../../etc/model-900.ckpt",
+        "../model-900.ckpt",
+        "a\0b/model-900.ckpt",
+        r"/home/jos\303\251/model-900.ckpt",
     ],
 )
-def test_iteration_numbers(tmp_path: Path, name: str, number: int | None) -> None:
-    checkpoints(tmp_path, name)
-    assert find_case(tmp_path).iteration.number == number
-
-
-# Which iteration
+def test_the_state_file_wins(tmp_path: Path, below: str, value: str) -> None:
+    root = make(tmp_path / "case", below=below)
+    state(root / below, value)
+    assert chosen(root) == "model-900.ckpt"
 
 
 @pytest.mark.parametrize(
-    "choice",
-    ["200", "model-200.ckpt", "model-200.ckpt.index", "model-200.ckpt.meta", "model-200.ckpt.data-00000-of-00001"]
-    + ["some/where/model-200.ckpt", "C:\\runs\\model-200.ckpt"],
+    ("name", "written"),
+    [("o'brien-9", r"o\'brien-9"), ('say "hi"-9', r"say \"hi\"-9"), ("café-9", r"caf\303\251-9"), ("café-9", "café-9")],
 )
-def test_choosing_an_iteration(ours: Path, choice: str) -> None:
-    files = find_case(ours, choice)
-    assert files.iteration.name == "model-200.ckpt"
-    assert files.meta.name == "model-200.ckpt.meta"
-    assert [item.number for item in files.iterations] == [100, 200, 1400]
+def test_names_that_the_state_file_escapes(tmp_path: Path, name: str, written: str) -> None:
+    root = make(tmp_path / "case", name, "model-1000.ckpt")
+    state(root, f"/somewhere/{written}")
+    assert chosen(root) == name
 
 
-@pytest.mark.parametrize("choice", ["300", "", "None", "../model", "model-20.ckpt", "*", "model-200.ckpt\0"])
-def test_choosing_what_does_not_exist(ours: Path, choice: str) -> None:
-    checkpoints(ours, "best")
-    with pytest.raises(InputError, match=r"there is no checkpoint .*\n.*These exist: best, model-100.ckpt, model-200"):
-        find_case(ours, choice)
+def test_the_state_file_of_tensorflow(tmp_path: Path) -> None:
+    root = make(tmp_path / "case")
+    state(
+        root,
+        b'model_checkpoint_path: "model-900.ckpt"\nall_model_checkpoint_paths: "model-900.ckpt"\n'
+        b'all_model_checkpoint_paths: "model-1000.ckpt"\nall_model_checkpoint_timestamps: 1.5\n',
+    )
+    assert chosen(root) == "model-900.ckpt"
+    state(root, b'all_model_checkpoint_paths: "model-900.ckpt"\n')
+    assert chosen(root) == "model-1000.ckpt"
 
 
-def test_near_misses_of_an_iteration(ours: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no checkpoint 'model-1401.ckpt'\nDid you mean model-1400.ckpt\?"):
-        find_case(ours, "model-1401.ckpt")
+@pytest.mark.parametrize("content", USELESS.values(), ids=USELESS)
+def test_a_state_file_that_says_nothing_of_use(tmp_path: Path, content: bytes) -> None:
+    root = make(tmp_path / "case")
+    state(root, content)
+    start = time.perf_counter()
+    assert chosen(root) == "model-1000.ckpt"
+    assert time.perf_counter() - start < 5.0
 
 
-def test_a_number_that_fits_two(ours: Path) -> None:
-    checkpoints(ours, "model.ckpt-200")
-    with pytest.raises(AmbiguousCaseError, match=r"'200' fits several checkpoints: model-200.ckpt, model.ckpt-200"):
-        find_case(ours, "200")
-    assert find_case(ours, "model.ckpt-200").iteration.name == "model.ckpt-200"
+def test_a_state_file_that_is_a_folder(tmp_path: Path) -> None:
+    root = make(tmp_path / "case")
+    (root / "checkpoint").mkdir()
+    assert chosen(root) == "model-1000.ckpt"
 
 
-def test_a_name_that_is_another_ones_number(ours: Path) -> None:
-    checkpoints(ours, "200")
-    assert find_case(ours, "200").iteration.name == "200"
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=st.binary(max_size=40))
+def test_no_state_file_leads_out_of_the_case(tmp_path: Path, value: bytes) -> None:
+    root = tmp_path / "case"
+    if not root.exists():
+        make(root)
+    state(root, b'model_checkpoint_path: "' + value + b'"\n')
+    assert find_case(root).iteration.prefix.parent == root
 
 
-def test_latest_is_the_highest_number(ours: Path) -> None:
-    assert find_case(ours).iteration.number == 1400  # not "model-200.ckpt", the last of the alphabet
-
-
-def test_latest_of_two_with_the_same_number(ours: Path) -> None:
-    checkpoints(ours, "model.ckpt-1400")
-    with pytest.raises(
-        AmbiguousCaseError, match=r"several checkpoints of iteration 1400: model-1400.ckpt, model.ckpt-"
-    ):
-        find_case(ours)
-    state(ours, "model-1400.ckpt")
-    assert find_case(ours).iteration.name == "model-1400.ckpt"
-
-
-def test_latest_of_several_without_numbers(tmp_path: Path) -> None:
-    checkpoints(tmp_path, "best", "last")
-    with pytest.raises(
-        AmbiguousCaseError, match=r"without an iteration number: best, last\nChoose one with --checkpoint"
-    ):
-        find_case(tmp_path)
-    assert find_case(tmp_path, "last").iteration.name == "last"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "model-200.ckpt",
-        "/scratch/someone/runs/model-200.ckpt",
-        "C:\\\\runs\\\\digits\\\\model-200.ckpt",
-        "../../../etc/model-200.ckpt",
-        "./model-200.ckpt",
-    ],
-)
-def test_the_state_file_wins(ours: Path, name: str) -> None:
-    state(ours, name)
-    assert find_case(ours).iteration.prefix == ours / "model-200.ckpt"
-    assert find_case(ours, "100").iteration.number == 100  # but not over the user
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'model_checkpoint_path: "model-999.ckpt"\n',
-        b'model_checkpoint_path: "../other/secret-9.ckpt"\n',
-        b'model_checkpoint_path: "/etc/passwd"\n',
-        b'model_checkpoint_path: ".."\n',
-        b'model_checkpoint_path: "model-200.ckpt\0"\n',
-        b'model_checkpoint_path: "model-\n200.ckpt"\n',
-        b'model_checkpoint_path: "model-200.ckpt\n',
-        b'model_checkpoint_path: "\xff\xfe"\n',
-        b'# model_checkpoint_path: "model-200.ckpt"\n',
-        b"\0" * 4096,
-        b'model_checkpoint_path: "' + b"x" * 10_000_000 + b'"\n',
-        b'all_model_checkpoint_paths: "x"\n' * 330_000 + b'model_checkpoint_path: "model-200.ckpt"\n',
-        b'model_checkpoint_path: "' + b"\\" * 500_001 + b'"\n',
-    ],
-)
-def test_state_files_that_do_not_help(ours: Path, content: bytes) -> None:
-    checkpoints(ours.parent / "other", "secret-9.ckpt")
-    (ours / "checkpoint").write_bytes(content)
-    assert find_case(ours).iteration.prefix == ours / "model-1400.ckpt"
-
-
-def test_a_state_file_that_is_a_folder(ours: Path) -> None:
-    (ours / "checkpoint").mkdir()
-    assert find_case(ours).iteration.number == 1400
-
-
-# Where checkpoints are
+# Several folders
 
 
 def test_several_subfolders(tmp_path: Path) -> None:
-    checkpoints(tmp_path / "first", "model-1.ckpt")
-    checkpoints(tmp_path / "second", "model-2.ckpt")
-    touch(tmp_path, "LayerNames.txt")
-    with pytest.raises(AmbiguousCaseError, match=r"in several subfolders: first, second\nGive the path of the one"):
-        find_case(tmp_path)
-    files = find_case(tmp_path / "second")
-    assert files.iteration.number == 2
-    assert files.layer_names == tmp_path.resolve() / "LayerNames.txt"
+    root = make(tmp_path / "case", "model-1.ckpt", below="first")
+    save(root / "second", "model-2.ckpt")
+    with pytest.raises(AmbiguousCaseError, match=r"checkpoints in several subfolders: first, second\nGive the path"):
+        find_case(root)
+    found = find_case(root / "second")
+    assert (found.iteration.name, found.root) == ("model-2.ckpt", root)
 
 
-def test_the_case_folder_comes_before_a_subfolder(ours: Path) -> None:
-    checkpoints(ours / "older", "model-9999.ckpt")
-    assert find_case(ours).iteration.number == 1400
+def test_subfolders_without_checkpoints_do_not_count(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", below="checkout")
+    (root / "plots").mkdir()
+    save(root / "logs" / "deeper", "model-1.ckpt")
+    assert chosen(root) == "model-1000.ckpt"
 
 
-def test_what_an_interrupted_writer_left_is_not_there(ours: Path, tmp_path: Path) -> None:
-    checkpoints(ours / ".bprune-x1", "draft")
-    checkpoints(tmp_path / "new" / ".bprune-x2", "draft")
-    touch(ours, ".bprune-x3.index", ".bprune-x4.meta")
-    assert [item.number for item in find_case(ours).iterations] == [100, 200, 1400]
-    with pytest.raises(MissingFileError, match=r"no checkpoint \(\*.index\) in .*; found: nothing"):
-        find_case(tmp_path / "new")
+def test_checkpoints_of_the_case_itself_come_first(tmp_path: Path) -> None:
+    root = make(tmp_path / "case")
+    save(root / "old", "model-5000.ckpt")
+    assert chosen(root) == "model-1000.ckpt"
 
 
-def test_one_meta_serves_all_iterations(ours: Path) -> None:
-    (ours / "model-100.ckpt.meta").unlink()
-    (ours / "model-1400.ckpt.meta").unlink()
-    assert find_case(ours).meta.name == "model-200.ckpt.meta"
-    checkpoints(ours, "model-1300.ckpt")
-    assert find_case(ours).meta.name == "model-1300.ckpt.meta"  # the nearest
-
-
-def test_a_meta_of_another_name(tmp_path: Path) -> None:
-    checkpoints(tmp_path, "model-1.ckpt")
-    (tmp_path / "model-1.ckpt.meta").rename(tmp_path / "graph.meta")
-    touch(tmp_path, ".bprune-abc.meta")
-    assert find_case(tmp_path).meta.name == "graph.meta"
-    touch(tmp_path, "other.meta")
-    with pytest.raises(MissingFileError, match=r"model-1.ckpt.meta is missing: without a MetaGraph"):
-        find_case(tmp_path)
+def test_what_an_interrupted_writer_left_does_not_count(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", below="checkout")
+    save(root / f"{TEMPORARY_PREFIX}x", "model-5000.ckpt")
+    save(root / "checkout", f"{TEMPORARY_PREFIX}y-5000")
+    assert [item.name for item in find_case(root).iterations] == list(OURS)
 
 
 # What is missing
 
 
-def missing_folder(case: Path) -> Path:
-    return case.with_name("digist")
-
-
-def missing_file(case: Path) -> Path:
-    return case / "LayerName.txt"
-
-
-def missing_parent(case: Path) -> Path:
-    return case.with_name("digit") / "LayerNames.txt"
-
-
-@pytest.mark.parametrize(
-    ("path", "near"), [(missing_folder, "digits"), (missing_file, "LayerNames.txt"), (missing_parent, "digits")]
-)
-def test_near_misses_of_a_path(ours: Path, path: Callable[[Path], Path], near: str) -> None:
-    with pytest.raises(MissingFileError, match=rf"does not exist\nDid you mean .*{near}\?"):
-        find_case(path(ours))
-
-
-def test_a_prefix_without_its_ending(ours: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"model-1400 does not exist\nDid you mean .*model-1400.ckpt.\w+\?"):
-        find_case(ours / "model-1400")
-
-
-def test_a_path_unlike_any_other(ours: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"does not exist\nGive the case directory that holds LayerNames.txt"):
-        find_case(ours / "zzz" / "qqq")
-
-
-@pytest.mark.parametrize("ending", [".meta", ".data-00000-of-00001"])
-def test_a_checkpoint_without_its_index(ours: Path, ending: str) -> None:
-    (ours / "model-200.ckpt.index").unlink()
-    for path in (ours / "model-200.ckpt", ours / f"model-200.ckpt{ending}"):
+def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
+    make(tmp_path / "digits")
+    for wrong in ("digit", "digit/checkout/model-7.ckpt"):
         with pytest.raises(
-            MissingFileError, match=r"index is missing: .* incomplete\nComplete .*: model-100.ckpt, model-1"
+            MissingFileError, match=rf"{wrong} does not exist\nDid you mean {re.escape(str(tmp_path))}/digits\?"
         ):
-            find_case(path)
+            find_case(tmp_path / wrong)
+    with pytest.raises(MissingFileError, match=r"digits/model-90.ckpt does not exist\nDid you mean .*/model-900.ckpt"):
+        find_case(tmp_path / "digits" / "model-90.ckpt")
+    with pytest.raises(MissingFileError, match=r"qqq does not exist\nGive the case directory that holds LayerNames"):
+        find_case(tmp_path / "qqq")
+    with pytest.raises(FileNotFoundError, match=r"LayerName.txt does not exist\nDid you mean .*LayerNames.txt\?"):
+        find_case(tmp_path / "digits" / "LayerName.txt")
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"found: nothing\nA case holds model-<iteration>.ckpt.index"):
-        find_case(tmp_path)
+def test_a_path_below_a_file(tmp_path: Path) -> None:
+    root = make(tmp_path / "case")
+    with pytest.raises(MissingFileError, match=r"LayerNames.txt/x does not exist"):
+        find_case(root / "LayerNames.txt" / "x")
 
 
-def test_a_folder_of_something_else(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"photo{number:02}.jpg" for number in range(30)))
-    with pytest.raises(MissingFileError, match=r"found: photo00.jpg, .*photo09.jpg\n"):
-        find_case(tmp_path)
-
-
-def test_an_archive_beside_is_no_checkpoint(tmp_path: Path) -> None:
-    checkpoints(tmp_path / "other", "model-1.ckpt")
-    touch(tmp_path, "digits.zip")
-    with pytest.raises(MissingFileError, match=r"digits does not exist\nDid you mean .*digits.zip"):
-        find_case(tmp_path / "digits")
-
-
-def test_no_meta(ours: Path) -> None:
-    for path in ours.glob("*.meta"):
-        path.unlink()
-    with pytest.raises(MissingFileError, match=r"1400.ckpt.meta is missing.*\nWrite the case with bprune.training"):
-        find_case(ours)
-
-
-def test_no_names(ours: Path) -> None:
-    for name in ("LayerNames.txt", "OpsNames.txt", "heldout.npz"):
-        (ours / name).unlink()
-    files = find_case(ours)
-    assert (files.layer_names, files.ops_names, files.heldout, files.pruning) == (None, None, None, None)
-
-
-def test_our_operation_names_come_before_the_predecessors(ours: Path) -> None:
-    touch(ours, "Ops_name_BNN.txt")
-    assert find_case(ours).ops_names == ours / "OpsNames.txt"
-
-
-@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "/" + "d/" * 2100])
-def test_paths_that_cannot_be(path: str) -> None:
-    with pytest.raises(InputError, match=r"does not exist|cannot read .*: File name too long"):
+@pytest.mark.parametrize("path", ["a\0b", "\udcff", "x" * 5000, "x/" * 5000])
+def test_a_path_that_no_file_can_have(path: str) -> None:
+    with pytest.raises(InputError, match=r"does not exist|cannot read"):
         find_case(path)
 
 
-def test_a_folder_that_may_not_be_read(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+def test_no_checkpoint(tmp_path: Path) -> None:
+    root = tmp_path / "case"
+    root.mkdir()
+    with pytest.raises(
+        MissingFileError, match=r"no checkpoint .* one folder down; found: nothing\nA case holds model-"
+    ):
+        find_case(root)
+    (root / "LayerNames.txt").touch()
+    save(root, "model-7.ckpt", suffixes=[".meta"])
+    with pytest.raises(MissingFileError, match=r"found: LayerNames.txt, model-7.ckpt.meta\n"):
+        find_case(root)
+    with pytest.raises(MissingFileError, match="no checkpoint"):
+        find_case(root / "model-7.ckpt.meta")
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(InputError, match=r"cannot read .*digits: Permission denied"):
-        find_case(ours)
+
+def test_a_checkpoint_two_folders_down(tmp_path: Path) -> None:
+    make(tmp_path / "case", below="a/b")
+    with pytest.raises(MissingFileError, match=r"or one folder down; found: LayerNames.txt, OpsNames.txt, a\n"):
+        find_case(tmp_path / "case")
 
 
-def test_a_case_that_was_moved(ours: Path, tmp_path: Path) -> None:
-    state(ours, str(ours / "model-200.ckpt"))
-    moved = tmp_path / "elsewhere"
-    shutil.move(ours, moved)
-    assert find_case(moved).iteration.prefix == moved / "model-200.ckpt"
+@pytest.mark.parametrize("suffix", ["", ".meta", ".data-00000-of-00001"])
+def test_a_checkpoint_without_an_index(tmp_path: Path, suffix: str) -> None:
+    root = make(tmp_path / "case")
+    (root / "model-900.ckpt.index").unlink()
+    message = r"model-900.ckpt.index is missing: .* is incomplete\nComplete checkpoints there: model-1000.ckpt"
+    with pytest.raises(MissingFileError, match=message):
+        find_case(root / f"model-900.ckpt{suffix}")
+
+
+# The MetaGraph
+
+
+def test_the_meta_of_the_nearest_iteration(tmp_path: Path) -> None:
+    root = make(tmp_path / "case", "model-100.ckpt", "model-800.ckpt")
+    save(root, *OURS, suffixes=SUFFIXES[:2])
+    assert find_case(root).meta.name == "model-800.ckpt.meta"
+    assert find_case(root, "900").meta.name == "model-800.ckpt.meta"
+    assert find_case(root, "100").meta.name == "model-100.ckpt.meta"
+
+
+def test_a_meta_whose_checkpoint_is_gone(tmp_path: Path) -> None:
+    root = make(tmp_path / "case")
+    for name in OURS:
+        (root / f"{name}.meta").unlink()
+    (root / "graph.meta").touch()
+    assert find_case(root).meta.name == "graph.meta"
+
+
+@pytest.mark.parametrize("loose", [(), ("one.meta", "two.meta")], ids=["none", "two"])
+def test_no_meta(tmp_path: Path, loose: tuple[str, ...]) -> None:
+    root = make(tmp_path / "case")
+    for name in OURS:
+        (root / f"{name}.meta").unlink()
+    for name in loose:
+        (root / name).touch()
+    with pytest.raises(
+        MissingFileError, match=r"1000.ckpt.meta is missing: .* rebuilt\nBPruneCallback, BPruneHook and"
+    ):
+        find_case(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import bprune
 from bprune.case import load_case
 from bprune.case.safety import ALLOWED, CALLS, HARMFUL
 from bprune.engines.graph import GraphEngine
-from bprune.errors import DamagedFileError, RefusedGraphError
+from bprune.errors import BPruneError, DamagedFileError, RefusedGraphError
 from bprune.posterior import read_network
 from tests.case import cases
 from tests.case.conftest import CliRun
@@ -155,6 +156,63 @@ def test_a_function_attribute_on_another_operation_is_refused(small: Path) -> No
         load_case(small)
 
 
+def test_functions_hidden_in_the_attributes_of_a_function(small: Path) -> None:
+    """A body may leave a function open as a placeholder that its caller's attributes fill."""
+
+    def change(graph_def: Any) -> None:
+        _function(graph_def, "evil", "ReadFile")
+        _function(graph_def, "outer", "PartitionedCall")
+        graph_def.library.function[1].node_def[0].attr["f"].placeholder = "F"
+        _call(graph_def, "PartitionedCall", {"f": "outer"})
+        cases.node(graph_def, "call").attr["f"].func.attr["F"].func.name = "evil"
+
+    cases.alter(small, change)
+    with pytest.raises(RefusedGraphError, match=r"not allowed: ReadFile \(in function 'evil'\)"):
+        load_case(small)
+
+
+@pytest.mark.parametrize("operation", ["Enter", "Exit", "NextIteration", "LoopCond"])
+def test_loops_of_tensorflow_1_are_refused_in_functions(small: Path, operation: str) -> None:
+    """Their nesting is checked in the main graph alone."""
+
+    def change(graph_def: Any) -> None:
+        in_a_called_function(graph_def, operation)
+        inner = graph_def.library.function[0].node_def[0]
+        inner.input.append("value")
+
+    cases.alter(small, change)
+    with pytest.raises(RefusedGraphError, match=rf"not allowed: {operation} \(in function 'inner'\)"):
+        load_case(small)
+
+
+def test_a_function_with_the_name_of_an_operation_does_not_pass_for_it(small: Path) -> None:
+    """TensorFlow itself refuses such a library, before anything runs."""
+
+    def change(graph_def: Any) -> None:
+        _function(graph_def, "ReadFile", "NoOp")
+        between_input_and_output(graph_def, "ReadFile")
+
+    cases.alter(small, change)
+    with pytest.raises(BPruneError, match=r"ReadFile"):
+        case = load_case(small)
+        GraphEngine(case, read_network(case), read_network(case).masks, seed=1)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+def test_the_command_line_refuses_wherever_it_stands(
+    small: Path, tmp_path: Path, cli: Callable[..., CliRun], place: Callable[[Any, str], None]
+) -> None:
+    cases.alter(small, lambda graph_def: place(graph_def, "EagerPyFunc"))
+    before = cases.all_files(tmp_path)
+    done = cli("infer", "--case-dir", small, "--json")
+    assert done.code == 4
+    content = json.loads(done.out)["error"]
+    assert content["exit_code"] == 4
+    assert "EagerPyFunc" in content["message"]
+    assert "--trust-graph" in content["hint"]
+    assert cases.all_files(tmp_path) == before
+
+
 def _write_file(graph_def: Any, target: Path) -> None:
     """A complete WriteFile that would really write, on the way to the output and on the saver's path."""
     import tensorflow as tf
@@ -193,6 +251,18 @@ def test_trust_graph_lets_an_unreachable_operation_pass(small: Path, tmp_path: P
     draws = GraphEngine(case, network, network.masks, seed=1).draw(cases.inputs(), range(2))
     assert np.isfinite(draws.values).all()
     assert not marker.exists()
+
+
+def test_the_command_line_runs_a_trusted_graph(small: Path, tmp_path: Path, cli: Callable[..., CliRun]) -> None:
+    """The operation is still not run, as nothing between input and output needs it."""
+    np.savez(small / "heldout.npz", x=cases.inputs(), y=cases.labels())
+    marker = tmp_path / "marker"
+    cases.alter(small, lambda graph_def: _write_file(graph_def, marker))
+    before = cases.all_files(small)
+    done = cli("infer", "--case-dir", small, "--mc-iters", 2, "--out", "out.h5", "--trust-graph")
+    assert (done.code, marker.exists()) == (0, False)
+    assert cases.all_files(small) == before
+    assert [path.name for path in (tmp_path / "cwd").iterdir()] == ["out.h5"]
 
 
 def test_trust_graph_runs_operations_beyond_the_list(small: Path) -> None:
