@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 
 from bprune.arrays import AnyArray
 from bprune.case.bundle_index import VALUE_DTYPES
-from bprune.errors import DamagedFileError, UnsupportedError
+from bprune.errors import DamagedFileError, InputError, UnsupportedError
 
-__all__ = ["Nodes", "is_control", "node_of", "tensor_name"]
+__all__ = ["Nodes", "check_constant", "dtype_name", "existing_tensor", "is_control", "node_of", "tensor_name"]
 
 _CONSTANT_LIMIT_ELEMENTS = 1 << 28
+_INDEX_DIGITS = 6
 _LOOP_ENTRIES = frozenset({"Enter", "RefEnter"})
 _LOOP_EXITS = frozenset({"Exit", "RefExit"})
 _MERGES = frozenset({"Merge", "RefMerge"})
@@ -174,6 +176,32 @@ class Nodes:
         if value is None or value.size != 1 or not (value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"):
             return None
         return float(value.reshape(()))
+
+
+def existing_tensor(nodes: Nodes, name: str | None) -> str | None:
+    """The canonical name of a tensor that a user or a file names; None for None.
+
+    Raises:
+        InputError: If there is no such operation or output, with near misses.
+    """
+    if name is None:
+        return None
+    if node_of(name) not in nodes:
+        raise InputError(
+            f"there is no operation {node_of(name)!r} in the graph",
+            hint="Operation names are listed in OpsNames.txt; near misses: " + (_near(nodes, name) or "none") + ".",
+        )
+    index = tensor_name(name).removeprefix(f"{node_of(name)}:")
+    if not (index.isdecimal() and index.isascii() and len(index) < _INDEX_DIGITS):
+        raise InputError(
+            f"{name!r} does not name a tensor",
+            hint=f"Give {node_of(name)} or, for a further output, {node_of(name)}:1.",
+        )
+    return tensor_name(name)
+
+
+def _near(nodes: Nodes, name: str) -> str:
+    return ", ".join(difflib.get_close_matches(node_of(name), list(nodes.by_name), n=3))
 
 
 def check_constant(node: Any) -> None:

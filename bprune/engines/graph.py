@@ -16,7 +16,7 @@ import numpy as np
 from bprune.arrays import AnyArray, BoolArray, FloatArray
 from bprune.case.case import Case
 from bprune.case.nodes import node_of
-from bprune.case.roles import Output
+from bprune.case.output import Output
 from bprune.case.subgraph import GraphVariable
 from bprune.engines.base import Draws, Sampling
 from bprune.engines.head import class_probabilities, predicted_values

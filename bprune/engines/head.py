@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import softmax
 
 from bprune.arrays import AnyArray, FloatArray
-from bprune.case.roles import Output
+from bprune.case.output import Output
 from bprune.errors import SelfCheckError, UnsupportedError
 
 __all__ = ["class_probabilities", "predicted_values"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bprune.case.roles import Output
+from bprune.case.output import Output
 from bprune.case.task import Task
 from bprune.errors import AmbiguousCaseError, UnsupportedError
 

@@ -11,7 +11,8 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.case.names import LayerNote
 from bprune.case.nodes import Nodes, node_of, tensor_name
-from bprune.case.roles import Output, Roles, sampling_operations
+from bprune.case.output import Output
+from bprune.case.roles import Roles, sampling_operations
 from bprune.case.subgraph import RESOURCE_VARIABLE, extract
 from bprune.case.task import Task
 from bprune.errors import UnsupportedError, UsageError

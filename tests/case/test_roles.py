@@ -12,7 +12,8 @@ import pytest
 from bprune.case import Case, Task, load_case
 from bprune.case.names import OpsNames
 from bprune.case.nodes import Nodes
-from bprune.case.roles import Output, Roles, find_roles, sampling_operations
+from bprune.case.output import Output
+from bprune.case.roles import Roles, find_roles, sampling_operations
 from bprune.engines.graph import GraphEngine
 from bprune.errors import AmbiguousCaseError, InputError
 from bprune.posterior import read_network

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from bprune.case import load_case
-from bprune.case.roles import Output
+from bprune.case.output import Output
 from bprune.engines.graph import GraphEngine
 from bprune.engines.head import class_probabilities, predicted_values
 from bprune.errors import SelfCheckError, UnsupportedError

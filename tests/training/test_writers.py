@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bprune.case import load_case
-from bprune.case.roles import Output
+from bprune.case.output import Output
 from bprune.case.task import Task
 from bprune.errors import AmbiguousCaseError, UnsupportedError, UsageError
 from bprune.training import BPruneCallback, BPruneHook, write_case
