@@ -14,6 +14,7 @@ from bprune.case.names import LayerNote
 from bprune.case.nodes import Nodes, node_of
 from bprune.case.roles import RANDOM_OPERATIONS
 from bprune.case.subgraph import GraphVariable
+from bprune.errors import DamagedFileError
 from bprune.posterior.families import Family
 from bprune.posterior.posterior import Network, Posterior, Stored, Unrecognised
 from bprune.posterior.storage import affine_of_variable, scalar_operand, stored_tensor
@@ -68,7 +69,18 @@ def read_network(case: Case) -> Network:
 
 
 def find_sites(case: Case) -> tuple[list[Site], list[Unrecognised]]:
-    """Find the posteriors in a case's graph; no value is read."""
+    """Find the posteriors in a case's graph; no value is read.
+
+    Raises:
+        DamagedFileError: If operations follow each other in a chain that is deeper than any network's.
+    """
+    try:
+        return _find_sites(case)
+    except RecursionError:
+        raise DamagedFileError("the graph's operations follow each other in an endless-looking chain") from None
+
+
+def _find_sites(case: Case) -> tuple[list[Site], list[Unrecognised]]:
     nodes = case.graph.nodes
     variables = {variable.name: variable for variable in _with_shapes(case)}
     groups: dict[Stored, list[tuple[ScaleTransform, str]]] = {}

@@ -180,3 +180,26 @@ def test_diverged_training_is_refused(mixed_case: Path, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "nan" / "model-10.ckpt", {**values, name: broken}, overwrite=True)
     with pytest.raises(DamagedFileError, match=r"'laplace/kernel' has the loc nan at \[2, 3\]"):
         read_network(load_case(tmp_path / "nan"))
+
+
+def test_an_absurd_chain_is_refused(mixed_case: Path, tmp_path: Path) -> None:
+    """A hostile graph: the scale goes through more identities than Python can follow."""
+    import shutil
+
+    import tensorflow as tf
+
+    from bprune.errors import DamagedFileError
+
+    shutil.copytree(mixed_case, tmp_path / "deep")
+    path = tmp_path / "deep" / "model-10.ckpt.meta"
+    meta_graph = tf.compat.v1.MetaGraphDef.FromString(path.read_bytes())
+    softplus = next(node for node in meta_graph.graph_def.node if node.op == "Softplus")
+    source = softplus.input[0]
+    for number in range(5000):
+        node = meta_graph.graph_def.node.add(name=f"deep_{number}", op="Identity", input=[source])
+        node.attr["T"].type = tf.float32.as_datatype_enum
+        source = node.name
+    softplus.input[0] = source
+    path.write_bytes(meta_graph.SerializeToString())
+    with pytest.raises(DamagedFileError, match="an endless-looking chain"):
+        read_network(load_case(tmp_path / "deep"))
