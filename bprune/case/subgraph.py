@@ -59,6 +59,8 @@ class InferenceGraph:
         input: The input tensor's name.
         input_shape: Its shape, the example axis first, None where any size is allowed; None when the rank is unknown.
         input_dtype: Its dtype, a NumPy name.
+        batch_size: The number of examples that the graph was built for, where it states one. Most graphs take any
+            number all the same; flipout layers do not.
         outputs: Names of the output tensors.
         variables: The variables that are read, in graph order.
     """
@@ -68,6 +70,7 @@ class InferenceGraph:
     input: str
     input_shape: tuple[int | None, ...] | None
     input_dtype: str
+    batch_size: int | None
     outputs: tuple[str, ...]
     variables: tuple[GraphVariable, ...]
 
@@ -118,7 +121,8 @@ def extract(
     if not trust_graph:
         check_runnable(body, meta_graph.graph_def.library)
     variables = tuple(_variable(node) for node in kept if node.op in VARIABLES)
-    shape, dtype = _input_signature(nodes, input)
+    stated, dtype = _input_signature(nodes, input)
+    shape = (None, *stated[1:]) if stated else None
     name = start if nodes[start].op == "Placeholder" else _INPUT
     graph_def = _copy_body(meta_graph.graph_def, body, (tensor_name(input), name), framed)
     for node in _all_nodes(graph_def):
@@ -135,6 +139,7 @@ def extract(
         input=f"{name}:0",
         input_shape=shape,
         input_dtype=dtype_name(dtype),
+        batch_size=stated[0] if stated else None,
         outputs=tuple(_redirect(tensor_name(item), (tensor_name(input), name)) for item in outputs),
         variables=variables,
     )
@@ -200,10 +205,7 @@ def _sizes(shape: Any) -> tuple[int | None, ...] | None:
 
 
 def _input_signature(nodes: Nodes, tensor: str) -> tuple[tuple[int | None, ...] | None, int]:
-    """Shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes.
-
-    The training's batch size, where it is in the shape, does not bind: any number of examples may go in.
-    """
+    """Stated shape and dtype of the input tensor; also of iterators, whose outputs are listed in attributes."""
     node = nodes[node_of(tensor)]
     index = int(tensor_name(tensor).rsplit(":", 1)[1])
     if "output_types" in node.attr and "output_shapes" in node.attr:
@@ -220,7 +222,7 @@ def _input_signature(nodes: Nodes, tensor: str) -> tuple[tuple[int | None, ...] 
         )
     if math.prod(size or 1 for size in shape or ()) > _EXAMPLE_LIMIT_ELEMENTS:
         raise DamagedFileError(f"the input {tensor!r} claims the shape {list(shape or ())}")
-    return (None, *shape[1:]) if shape else None, dtype
+    return shape or None, dtype
 
 
 def _known_shape(nodes: Nodes, node: Any) -> tuple[int | None, ...] | None:

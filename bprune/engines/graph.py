@@ -26,6 +26,7 @@ from bprune.posterior.values import pruned_values
 
 __all__ = ["GraphEngine"]
 
+_LARGEST_BATCH = 1 << 16
 _MASK = "bprune_mask"
 _MASKED = "bprune_masked"
 
@@ -76,17 +77,29 @@ class GraphEngine:
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         self._session.run(initialise, feeds)
         self._run = self._session.make_callable(self._outputs, feed_list=[self._input])
+        self._batch_size: int | None = None
         self.output_size = self._count_outputs(case)
 
     def _count_outputs(self, case: Case) -> int:
-        """The columns of a draw: one example of zeros is run, because a graph need not know its own shapes."""
-        if case.graph.input_shape is None:
+        """The columns of a draw: one example of zeros is run, because a graph need not know its own shapes.
+
+        A graph that was built for a batch size and takes no other (flipout draws signs for each example) is then run
+        with batches of that size.
+        """
+        shape, batch_size = case.graph.input_shape, case.graph.batch_size
+        if shape is None:
             raise UnsupportedError(
                 f"the graph does not say which shape its input {case.roles.input!r} has",
                 hint="Name an operation behind it that has a shape, such as a Reshape, with --input-op.",
             )
-        shape = [1, *(size or 1 for size in case.graph.input_shape[1:])]
-        return int(self.draw(np.zeros(shape, case.graph.input_dtype), range(1)).values.shape[2])
+        probe = np.zeros([1, *(size or 1 for size in shape[1:])], case.graph.input_dtype)
+        try:
+            return int(self.draw(probe, range(1)).values.shape[2])
+        except (EngineError, UnsupportedError):
+            if batch_size is None or not 1 < batch_size <= _LARGEST_BATCH:
+                raise
+        self._batch_size = batch_size
+        return int(self.draw(probe, range(1)).values.shape[2])
 
     def example_bytes(self) -> int:
         """The bytes of all tensors of one draw that grow with the number of examples, per example."""
@@ -113,6 +126,8 @@ class GraphEngine:
     def _evaluate(self, inputs: AnyArray) -> list[AnyArray]:
         import tensorflow as tf
 
+        if self._batch_size is not None and len(inputs) != self._batch_size:
+            return self._evaluate_padded(inputs, self._batch_size)
         try:
             return [np.asarray(item, np.float32) for item in self._run(inputs)]
         except tf.errors.ResourceExhaustedError as error:
@@ -122,6 +137,15 @@ class GraphEngine:
         except (tf.errors.OpError, TypeError, ValueError) as error:
             reason = error.__context__ or error  # what came before TensorFlow added its graph's story
             raise EngineError(f"TensorFlow cannot run the graph: {str(reason).splitlines()[0]}") from error
+
+    def _evaluate_padded(self, inputs: AnyArray, size: int) -> list[AnyArray]:
+        """Run batches of the size that the graph was built for; the last one is filled up with zeros."""
+        batches = []
+        for start in range(0, len(inputs), size):
+            block = inputs[start : start + size]
+            padding = np.zeros((size - len(block), *block.shape[1:]), block.dtype)
+            batches.append([item[: len(block)] for item in self._evaluate(np.concatenate([block, padding]))])
+        return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
 def _masked(graph_def: Any, masks: Mapping[str, BoolArray]) -> Any:

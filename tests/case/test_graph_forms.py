@@ -391,3 +391,20 @@ def test_seeds_of_a_written_case() -> None:
 
 def test_tiny_is_tiny() -> None:
     assert np.log1p(np.exp(TINY)) < 1e-15
+
+
+@pytest.mark.parametrize("examples", [1, 4, 9])
+def test_flipout_that_was_built_for_a_batch_size(tmp_path: Path, examples: int) -> None:
+    """Flipout draws signs for each example, so such a graph takes batches of its own size alone; they are filled up."""
+
+    def build() -> Built:
+        import tensorflow as tf
+
+        source = placeholder(shape=[4, FEATURES])
+        return source, tf.identity(flipout(CLASSES, "den_1", 1)(source), name="out")
+
+    made = graph_case(tmp_path, build)
+    engine = engine_of(load_case(made.path, output_op="out", task="classification"))
+    given = np.concatenate([made.inputs] * 3)[:examples]
+    expected = np.concatenate([softmax(made.outputs)] * 3)[:examples]
+    np.testing.assert_allclose(engine.draw(given, range(2)).values[1], expected, rtol=1e-4)
