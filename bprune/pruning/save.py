@@ -6,7 +6,6 @@ import datetime
 import json
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,9 @@ from bprune.posterior.posterior import Network
 from bprune.posterior.values import pruned_values
 from bprune.pruning.counts import Counts, count_layers, count_total
 from bprune.pruning.threshold import Rule
+from bprune.versions import library_versions
 
-__all__ = ["check_target", "library_versions", "save_pruned_case"]
-
-_LIBRARIES = ("bprune", "tensorflow", "tensorflow-probability", "tf-keras", "numpy", "h5py")
+__all__ = ["check_target", "save_pruned_case"]
 
 
 def save_pruned_case(
@@ -117,14 +115,3 @@ def _counts(item: Counts) -> dict[str, Any]:
         "nonzero_parameters": item.nonzero_parameters,
         "sparsity": item.sparsity,
     }
-
-
-def library_versions() -> dict[str, str]:
-    """The versions of the libraries that decide what a run computes."""
-    versions = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # TensorFlow has builds under other names
-            versions[name] = "unknown"
-    return versions

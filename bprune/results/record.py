@@ -19,11 +19,11 @@ from bprune.posterior.posterior import Network
 from bprune.posterior.recognise import read_network
 from bprune.posterior.snr import summarise_snr
 from bprune.pruning.counts import count_layers
-from bprune.pruning.save import library_versions
 from bprune.pruning.threshold import Rule, choose_masks
 from bprune.results.read import Results, open_results
 from bprune.results.schema import LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
+from bprune.versions import library_versions
 
 __all__ = ["infer", "layer_records", "load_data", "new_run", "record_draws"]
 
