@@ -199,7 +199,7 @@ def test_a_signal_leaves_nothing(mixed_case: Path, tmp_path: Path, number: signa
             time.sleep(0.05)
         assert any(tmp_path.iterdir()), "the run never began to write"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=180)
     assert process.returncode == code
     assert "nothing unfinished was left behind" in errors
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def test_two_workers_write_one_case(tmp_path: Path) -> None:
                 text=True,
             )
         )
-    outputs = [worker.communicate(timeout=180) for worker in workers]
+    outputs = [worker.communicate(timeout=400) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], outputs[0][1][-2000:] + outputs[1][1][-2000:]
     assert not (tmp_path / "case-1").exists(), "only the chief writes"
 
