@@ -19,9 +19,7 @@ def reference() -> str:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         if command is not None:
-            inner = click.Context(
-                command, info_name=name, parent=context, max_content_width=100, terminal_width=100
-            )
+            inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
             parts += ["", f"## bprune {name}", "", *_block(command, inner)]
     return "\n".join(parts) + "\n"
 
