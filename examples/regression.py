@@ -43,7 +43,7 @@ def training_set() -> tuple[Floats, Floats]:
 
 def heldout_set() -> tuple[Floats, Floats]:
     """Inputs from -1 to 1 in even steps."""
-    return sample(np.linspace(-1.0, 1.0, 360), np.random.default_rng(1))
+    return sample(np.linspace(-1.0, 1.0, 360, dtype=np.float64), np.random.default_rng(1))
 
 
 def mean_field(kernel_size: int, bias_size: int = 0, dtype: Any = None) -> Any:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from bprune.arrays import BoolArray
 from bprune.errors import TargetError
 from bprune.posterior.posterior import Network
@@ -73,7 +75,7 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
     if not empty:
         return
     largest = ", ".join(
-        f"{item.name} (largest {rule.criterion.name} {rule.criterion.score(item).max():.3g})" for item in empty
+        f"{item.name} (largest {rule.criterion.name} {np.max(rule.criterion.score(item)):.3g})" for item in empty
     )
     shares = (0.5, 0.8, 0.95)
     usual = " / ".join(f"{threshold_of_sparsity(network, rule.criterion, share):.3g}" for share in shares)
@@ -87,7 +89,7 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
 def _largest_threshold(network: Network, rule: Rule) -> float:
     """The smallest of the layers' largest scores, rounded down to what a user would type."""
     largest = min(
-        float(rule.criterion.score(posterior).max())
+        float(np.max(rule.criterion.score(posterior)))
         for posterior in network.posteriors
         if posterior.part != "bias" and posterior.size
     )

@@ -35,7 +35,7 @@ def test_case_loads_without_options(name: str, samples: Path) -> None:
         if name != "regression_1d":
             assert heldout["x"].min() == 0.0
             assert heldout["x"].max() == 1.0
-            assert np.bincount(heldout["y"]).min() >= 34  # stratified
+            assert np.min(np.bincount(heldout["y"])) >= 34  # stratified
 
 
 def test_samples_are_small(samples: Path) -> None:

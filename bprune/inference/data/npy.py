@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -94,7 +95,10 @@ def read_header(stream: IO[bytes], where: str) -> Header:
         ValueError: If NumPy refuses the header; `read_errors` translates it.
     """
     version = np.lib.format.read_magic(stream)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    readers: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     if version not in readers:  # 3.0 differs only in the names of structured dtypes, which are refused anyway
         raise DamagedFileError(f"{where}: NPY version {version[0]}.{version[1]} is not one that holds plain numbers")
     with warnings.catch_warnings():
