@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,8 +50,10 @@ def command(choice: CaseChoice, threshold: float, tell: Output) -> None:
 
 def _describe(case: Case, network: Network, threshold: float) -> dict[str, Any]:
     from bprune.posterior import summarise_snr
+    from bprune.pruning import read_pruning_record
 
     files, roles, graph = case.files, case.roles, case.graph
+    record = read_pruning_record(files.pruning) if files.pruning is not None else None
     return {
         "schema": "bprune-inspect 1",
         "case": str(files.root),
@@ -58,6 +61,7 @@ def _describe(case: Case, network: Network, threshold: float) -> dict[str, Any]:
         "iterations": [item.name for item in files.iterations],
         "meta": files.meta.name,
         "pruned": files.pruning is not None or any(not item.mask.all() for item in network.posteriors),
+        "pruning": asdict(record) if record else None,
         "heldout": files.heldout is not None,
         "task": case.task.value,
         "input": {"name": roles.input, "shape": graph.input_shape, "dtype": graph.input_dtype},
@@ -115,6 +119,8 @@ def _deterministic(case: Case, network: Network) -> list[dict[str, Any]]:
 
 
 def _print(content: dict[str, Any], tell: Output) -> None:
+    from bprune.pruning import PruningRecord
+
     iterations = content["iterations"]
     shape = content["input"]["shape"]
     sizes = "x".join("?" if size is None else str(size) for size in shape[1:]) if shape else "any shape"
@@ -123,6 +129,8 @@ def _print(content: dict[str, Any], tell: Output) -> None:
         f"input {content['input']['name']} ({sizes} {content['input']['dtype']}), "
         f"output {content['output']['name']} ({content['output']['holds']})"
     )
+    if content["pruning"]:
+        click.echo(PruningRecord(**content["pruning"]).describe())
     below = f"SNR < {content['threshold']:g}"
     columns = ["tensor", "kind", "family", "shape", "weights", "kept", *(f"SNR {name}" for name in _SHOWN), below]
     rows = [

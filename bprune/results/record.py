@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from bprune.arrays import BoolArray
 from bprune.case.case import Case, load_case
 from bprune.engines.base import Engine
 from bprune.engines.graph import GraphEngine
-from bprune.errors import DamagedFileError, MissingFileError, UsageError
+from bprune.errors import MissingFileError, UsageError
 from bprune.inference.data import Dataset, fit_inputs, fit_labels, read_data
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.run import DEFAULT_MC_ITERS, choose_blocks, run_draws
@@ -19,6 +18,7 @@ from bprune.posterior.posterior import Network
 from bprune.posterior.recognise import read_network
 from bprune.posterior.snr import summarise_snr
 from bprune.pruning.counts import count_layers
+from bprune.pruning.record import read_pruning_record
 from bprune.pruning.threshold import Rule, choose_masks
 from bprune.results.read import Results, open_results
 from bprune.results.schema import LayerRecord, RunRecord
@@ -114,12 +114,8 @@ def new_run(case: Case, engine: Engine, *, mc_iters: int, seed: int, rule: Rule 
 def _pruned_with(case: Case) -> tuple[float | None, str]:
     if case.files.pruning is None:
         return None, "none"
-    try:
-        record = json.loads(case.files.pruning.read_text(encoding="utf-8"))
-        threshold = record["threshold"]
-        return None if threshold is None else float(threshold), str(record["criterion"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(f"{case.files.pruning} is not a pruning record: {error}") from error
+    record = read_pruning_record(case.files.pruning)
+    return record.threshold, record.criterion
 
 
 def _path(data: str | Path | None) -> Path | None:

@@ -134,7 +134,9 @@ def test_prune_then_infer_then_prune_again(mixed_case: Path, tmp_path: Path) -> 
     assert on_the_fly["nonzeros"] == first["total"]["nonzeros"]
     with open_results(tmp_path / "again.h5") as saved, open_results(tmp_path / "fly.h5") as fly:
         np.testing.assert_array_equal(saved.summary.mean, fly.summary.mean)
-    assert run_json("inspect", "--case-dir", "mixed-pruned", cwd=tmp_path)["pruned"] is True
+    inspected = run_json("inspect", "--case-dir", "mixed-pruned", cwd=tmp_path)
+    assert inspected["pruned"] is True
+    assert inspected["pruning"]["threshold"] == 1.0
 
 
 def test_no_infer_writes_the_case_alone(mixed_case: Path, tmp_path: Path) -> None:

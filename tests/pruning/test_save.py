@@ -10,8 +10,9 @@ import pytest
 
 from bprune import prune
 from bprune.case import load_case
-from bprune.errors import OutputError, TargetError, UsageError
+from bprune.errors import DamagedFileError, OutputError, TargetError, UsageError
 from bprune.posterior import read_network
+from bprune.pruning import PruningRecord, read_pruning_record
 from tests.networks import INPUTS, mixed_model
 
 
@@ -112,3 +113,29 @@ def test_interrupted_writing_leaves_nothing(mixed_case: Path, tmp_path: Path, mo
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         prune(mixed_case, tmp_path / "out", threshold=1.0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_record_reads_back(mixed_case: Path, tmp_path: Path) -> None:
+    prune(mixed_case, tmp_path / "out", threshold=1.5)
+    record = read_pruning_record(tmp_path / "out" / "pruning.json")
+    assert record == PruningRecord("snr", 1.5, None, "mixed", "model-10.ckpt")
+    assert record.describe() == "pruned from mixed (model-10.ckpt): snr below 1.5"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"criterion": "snr", "threshold": "ten"}',
+        "[" * 100_000,
+        "\udcff",
+        '{"criterion": NaN}',
+        '{"criterion": "snr", "threshold": null, "sparsity_target": null, "source": {"case": "a", "checkpoint": "b"}}',
+    ],
+)
+def test_a_damaged_record_is_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "pruning.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(DamagedFileError, match="pruning.json is not a pruning record"):
+        read_pruning_record(tmp_path / "pruning.json")
