@@ -288,7 +288,7 @@ def _uncovered(
                 )
                 found.setdefault(layer or node.name, other if layer else f"draws random numbers ({node.op}) in {_FORM}")
     for note in case.layer_names.layers:
-        if note.family not in (None, "unknown") and note.name not in prunable | explained | set(found):
+        if note.family is not None and note.name not in prunable | explained | set(found):
             found[note.name] = f"LayerNames.txt calls it {note.family}, but the graph samples it in {_FORM}"
     return [Unrecognised(name, reason) for name, reason in found.items()]
 

@@ -92,8 +92,13 @@ def _family(layer: Any) -> str | None:
     if not type(layer).__module__.startswith(_TFP_MODULE):
         return None
     distribution = getattr(layer, "kernel_posterior", None)
+    if distribution is None and hasattr(layer, "_posterior"):  # DenseVariational makes it anew in every call
+        import tensorflow as tf
+
+        distribution = layer._posterior(tf.zeros([1, layer.input_spec.axes[-1]], layer.compute_dtype))
     if distribution is None:
-        return "unknown" if hasattr(layer, "_make_posterior_fn") else None
-    while type(distribution).__name__ in {"Independent", "_TensorCoercible"} and hasattr(distribution, "distribution"):
-        distribution = distribution.distribution
+        return None
+    for wrapper, inner in (("_TensorCoercible", "tensor_distribution"), ("Independent", "distribution")):
+        while type(distribution).__name__ == wrapper:
+            distribution = getattr(distribution, inner)
     return type(distribution).__name__

@@ -340,3 +340,14 @@ def test_annotations_are_what_the_design_says(tmp_path: Path) -> None:
     roles = [line.split()[2] for line in operations if line.startswith("# role ")]
     assert roles == ["input", "label", "logits", "log_prob", "accuracy", "sample"]
     assert "input" in operations
+
+
+def test_families_are_those_of_the_layers(mixed_case: Path, variational_case: Path) -> None:
+    families = [
+        {layer.name: layer.family for layer in load_case(case).layer_names.layers}
+        for case in (mixed_case, variational_case)
+    ]
+    assert families == [
+        {"flip": "Normal", "norm": None, "laplace": "Laplace", "lognormal": "LogNormal", "local": "Normal"},
+        {"first": "Normal", "second": "Normal"},
+    ]
