@@ -23,7 +23,7 @@ from bprune.engines.graph import GraphEngine
 from bprune.errors import BPruneError, DamagedFileError, InputError, UnsupportedError
 from bprune.posterior import read_network
 from tests.case import cases
-from tests.case.cases import FEATURES, THIRD_PARTY
+from tests.case.cases import THIRD_PARTY
 from tests.case.conftest import CliRun
 from tests.case.graph_child import GraphChild
 
@@ -408,7 +408,3 @@ def test_a_sound_case_runs(keras: Path, cli: Callable[..., CliRun], tmp_path: Pa
     run = cli("infer", "--case-dir", keras, "--out", "out.h5", "--mc-iters", 3, "--json")
     assert (run.code, json.loads(run.out)["examples"]) == (0, 9)
     assert [path.name for path in (tmp_path / "cwd").iterdir()] == ["out.h5"]
-
-
-def test_features() -> None:
-    assert load_case(cases.small_case()).graph.input_shape == (None, FEATURES)
