@@ -14,7 +14,7 @@ import bprune
 from bprune import errors
 
 ROOT = Path(bprune.__file__).parent
-ROOMS = ("case", "posterior", "pruning", "engines", "inference", "results")
+ROOMS = ("case", "posterior", "pruning", "lowering", "engines", "inference", "results")
 HEAVY = ("numpy", "tensorflow", "tensorflow_probability", "tf_keras", "h5py", "scipy", "rich")
 
 
