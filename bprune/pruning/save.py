@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,8 @@ from typing import Any
 from bprune.arrays import BoolArray
 from bprune.atomic import whole_directory
 from bprune.case.case import Case
-from bprune.case.checkpoint import write_checkpoint
-from bprune.case.names import format_layer_names, format_ops_names
-from bprune.case.paths import HELDOUT, LAYER_NAMES, OPS_NAMES, PRUNING_RECORD, STATE_FILE
+from bprune.case.paths import PRUNING_RECORD
+from bprune.case.write import CaseContent, fill_case
 from bprune.errors import OutputError, UsageError
 from bprune.posterior.posterior import Network
 from bprune.posterior.values import pruned_values
@@ -22,7 +19,7 @@ from bprune.pruning.counts import Counts, count_layers, count_total
 from bprune.pruning.threshold import Rule
 from bprune.versions import library_versions
 
-__all__ = ["check_target", "save_pruned_case"]
+__all__ = ["check_target", "pruning_record", "save_pruned_case"]
 
 
 def save_pruned_case(
@@ -48,20 +45,18 @@ def save_pruned_case(
     check_target(case, out, overwrite=overwrite)
     values = case.checkpoint.read_all()
     values.update(pruned_values(network, masks, values))
-    record = _record(case, network, masks, rule)
-    name = case.files.iteration.name
-    operations = case.ops_names.operations or tuple(node.name for node in case.graph.graph_def.node)
+    content = CaseContent(
+        name=case.files.iteration.name,
+        values=values,
+        meta=case.files.meta.read_bytes(),
+        layers=case.layer_names.layers,
+        operations=case.ops_names.operations or tuple(node.name for node in case.graph.graph_def.node),
+        roles=case.roles.annotations(),
+        record=pruning_record(case, network, masks, rule),
+        heldout=case.files.heldout,
+    )
     with whole_directory(out, overwrite=overwrite) as folder:
-        write_checkpoint(folder / name, values)
-        shutil.copyfile(case.files.meta, folder / f"{name}.meta")
-        (folder / LAYER_NAMES).write_text(format_layer_names(case.layer_names.layers), encoding="utf-8")
-        (folder / OPS_NAMES).write_text(format_ops_names(operations, case.roles.annotations()), encoding="utf-8")
-        (folder / STATE_FILE).write_text(
-            f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n', encoding="utf-8"
-        )
-        (folder / PRUNING_RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        if case.files.heldout is not None:
-            shutil.copyfile(case.files.heldout, folder / HELDOUT)
+        fill_case(folder, content)
 
 
 def check_target(case: Case, out: Path, *, overwrite: bool = False) -> None:
@@ -87,7 +82,8 @@ def check_target(case: Case, out: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"the folder {out.absolute().parent} does not exist", hint="Create it first.")
 
 
-def _record(case: Case, network: Network, masks: Mapping[str, BoolArray], rule: Rule) -> dict[str, Any]:
+def pruning_record(case: Case, network: Network, masks: Mapping[str, BoolArray], rule: Rule) -> dict[str, Any]:
+    """The content of pruning.json: what was pruned from what, and how."""
     return {
         "schema": "bprune-pruning 1",
         "created_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bprune.case.nodes import node_of
+from bprune.case.write import meta_graph_of
 from bprune.training.description import Description
 from bprune.training.layers import unique
 
@@ -52,14 +53,9 @@ def build_meta_graph(description: Description) -> MetaGraph:
             if item.name in used
         }
         tf.import_graph_def(graph_def, input_map=input_map, name="")
-        saver = tf.compat.v1.train.Saver(variables) if variables else None
-        meta_graph = tf.compat.v1.train.export_meta_graph(
-            graph_def=graph.as_graph_def(),
-            saver_def=saver.as_saver_def() if saver else None,
-            strip_default_attrs=True,
-        )
+        content = meta_graph_of(graph, variables)
         names = tuple(operation.name for operation in graph.get_operations())
-    return MetaGraph(meta_graph.SerializeToString(deterministic=True), names, renamed)
+    return MetaGraph(content, names, renamed)
 
 
 def _make_room(graph_def: Any, taken: set[str]) -> tuple[Any, dict[str, str]]:
