@@ -104,12 +104,12 @@ def test_refused_pruning_writes_nothing(mixed_case: Path, tmp_path: Path) -> Non
 
 
 def test_interrupted_writing_leaves_nothing(mixed_case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import bprune.pruning.save as save
+    import bprune.case.write as write
 
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(save, "format_ops_names", interrupt)
+    monkeypatch.setattr(write, "format_ops_names", interrupt)
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         prune(mixed_case, tmp_path / "out", threshold=1.0)
     assert list(tmp_path.iterdir()) == []
