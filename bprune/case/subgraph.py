@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bprune.case.bundle_index import VALUE_DTYPES
+from bprune.case.inline import inline_calls
 from bprune.case.nodes import Nodes, check_constant, dtype_name, is_control, node_of, tensor_name
 from bprune.case.safety import called_functions, check_runnable
 from bprune.errors import DamagedFileError, InputError, UnsupportedError
@@ -131,7 +132,11 @@ def extract(
     _add_input(graph_def, name, shape, dtype)
     for feed, value in feeds.items():
         _add_constant(graph_def, nodes[feed], value)
-    inference_nodes = Nodes([*graph_def.node, *(node for node in kept if node.op in VARIABLES)])
+    ends = [_redirect(tensor_name(item), (tensor_name(input), name)) for item in outputs]
+    holders = [node for node in kept if node.op in VARIABLES]
+    if not framed:
+        graph_def, ends = _without_calls(graph_def, ends, holders)
+    inference_nodes = Nodes([*graph_def.node, *holders])
     inference_nodes.check_loops()
     return InferenceGraph(
         graph_def=graph_def,
@@ -140,9 +145,26 @@ def extract(
         input_shape=shape,
         input_dtype=dtype_name(dtype),
         batch_size=stated[0] if stated else None,
-        outputs=tuple(_redirect(tensor_name(item), (tensor_name(input), name)) for item in outputs),
+        outputs=tuple(ends),
         variables=variables,
     )
+
+
+def _without_calls(graph_def: Any, ends: Sequence[str], holders: Sequence[Any]) -> tuple[Any, list[str]]:
+    """The graph with its function calls inlined, and where its outputs are then."""
+    flat, place = inline_calls(graph_def)
+    if flat is graph_def:
+        return graph_def, list(ends)
+    ends = [place(item) for item in ends]
+    index = Nodes([*flat.node, *holders])
+    missing = [item for item in ends if node_of(item) not in index]
+    if missing:
+        raise DamagedFileError(f"the graph's output {missing[0]!r} is not in it")
+    needed = index.ancestors(map(node_of, ends))
+    inputs = [node for node in flat.node if node.op == "Placeholder"]
+    body = [node for node in flat.node if node.name in needed]
+    result = _copy_body(flat, [*(node for node in inputs if node.name not in needed), *body], ("", ""), False)
+    return result, list(ends)
 
 
 def _check_placeholders(kept: list[Any], feeds: Mapping[str, float], open_inputs: set[str]) -> None:

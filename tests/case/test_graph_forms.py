@@ -84,7 +84,8 @@ def test_function_called_in_the_graph(tmp_path: Path) -> None:
         return source, tf.identity(called(source), name="out")
 
     case = check(graph_case(tmp_path, build), output_op="out")
-    assert {"PartitionedCall", "StatefulPartitionedCall"} & {node.op for node in case.graph.nodes}
+    assert not {"PartitionedCall", "StatefulPartitionedCall"} & {node.op for node in case.graph.nodes}
+    assert [item.shape for item in read_network(case).posteriors] == [(FEATURES, CLASSES)]
 
 
 def test_functions_in_functions(tmp_path: Path) -> None:
