@@ -16,7 +16,7 @@ from bprune.signals import TerminatedError, install_handlers
 
 __all__ = ["cli", "main", "run"]
 
-_COMMANDS = ("inspect", "prune", "infer")
+_COMMANDS = ("inspect", "prune", "infer", "verify")
 
 
 class _LazyGroup(click.Group):

@@ -13,6 +13,7 @@ __all__ = [
     "EngineError",
     "InputError",
     "MissingFileError",
+    "NotLoweredError",
     "OutputError",
     "RefusedGraphError",
     "SelfCheckError",
@@ -77,6 +78,10 @@ class AmbiguousCaseError(InputError):
 
 class UnsupportedError(InputError, NotImplementedError):
     """The input is sound, but of a kind that BPrune does not handle."""
+
+
+class NotLoweredError(UnsupportedError):
+    """A network that cannot be turned into a program; the engine `graph` still runs it."""
 
 
 class SelfCheckError(BPruneError, ArithmeticError):

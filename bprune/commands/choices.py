@@ -15,7 +15,8 @@ from bprune.commands.output import Output
 if TYPE_CHECKING:
     from bprune.arrays import BoolArray
     from bprune.case import Case
-    from bprune.engines.graph import GraphEngine
+    from bprune.engines import Engine
+    from bprune.engines.choose import Prepared
     from bprune.inference import Dataset
     from bprune.posterior import Network
     from bprune.pruning import Rule
@@ -69,7 +70,7 @@ class DataChoice:
     scale: float | None
     examples: int | None
 
-    def read(self, case: Case, engine: GraphEngine) -> Dataset:
+    def read(self, case: Case, engine: Engine) -> Dataset:
         """The data in the shape that the network takes."""
         from bprune.inference.data import first_examples
         from bprune.results.record import load_data
@@ -111,7 +112,27 @@ class RunChoice:
     seed: int
     batch_size: int | None
     draws: str
+    engine: str
+    sampling: str
+    precision: str
     overwrite: bool
+
+    def prepare(self, case: Case, network: Network, masks: Mapping[str, BoolArray], tell: Output) -> Prepared:
+        """The engine that was chosen, ready to draw; what it does is told with -v."""
+        from bprune.engines.choose import prepare_engine
+
+        prepared = prepare_engine(
+            case,
+            network,
+            masks,
+            seed=self.seed,
+            name=self.engine,
+            sampling=None if self.sampling == "auto" else self.sampling,
+            precision=self.precision,
+        )
+        for line in prepared.plan.lines:
+            tell.assumption(line)
+        return prepared
 
     def record(
         self,
@@ -125,21 +146,20 @@ class RunChoice:
         tell: Output,
     ) -> Results:
         """Run MC inference into a results file."""
-        from bprune.engines.graph import GraphEngine
         from bprune.results.record import new_run, record_draws
 
-        engine = GraphEngine(case, network, masks, self.seed)
-        dataset = data.read(case, engine)
+        prepared = self.prepare(case, network, masks, tell)
+        dataset = data.read(case, prepared.engine)
         for note in dataset.notes:
             tell.assumption(note)
         command = " ".join(["bprune", *sys.argv[1:]])
-        run = new_run(case, engine, mc_iters=self.mc_iters, seed=self.seed, rule=rule, command=command)
+        run = new_run(case, prepared, mc_iters=self.mc_iters, seed=self.seed, rule=rule, command=command)
         with tell.progress(f"{case.name}: {self.mc_iters} draws") as progress:
             return record_draws(
                 case,
                 network,
                 masks,
-                engine,
+                prepared.engine,
                 dataset,
                 out,
                 run,

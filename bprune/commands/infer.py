@@ -76,6 +76,7 @@ def _content(results: Results) -> dict[str, Any]:
         "seed": run.seed,
         "engine": run.engine,
         "sampling": run.sampling,
+        "precision": run.precision,
         "threshold": run.threshold,
         "inference_runtime_s": run.inference_runtime_s,
         "weights": sum(layer.weights for layer in results.layers),

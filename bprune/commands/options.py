@@ -91,6 +91,27 @@ run_options: Callable[[Any], Any] = _group(
         show_default=True,
         help="Store every draw, or the summary alone.",
     ),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "graph", "tensorflow"]),
+        default="auto",
+        show_default=True,
+        help="auto: the compacted network where it can be lowered, the graph as it was trained else.",
+    ),
+    click.option(
+        "--sampling",
+        type=click.Choice(["auto", "weights", "as-trained"]),
+        default="auto",
+        show_default=True,
+        help="weights: one set of weights for all examples of a draw. as-trained: flipout and so on, graph alone.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16"]),
+        default="float32",
+        show_default=True,
+        help="Number format of products.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace an output of an earlier run."),
 )
 """How to run the draws: the argument `run`."""

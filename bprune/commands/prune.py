@@ -74,11 +74,10 @@ def command(
 
 def _score(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Scores | None:
     """The scores of the source; None where no labels are known."""
-    from bprune.engines.graph import GraphEngine
     from bprune.inference import choose_blocks, score_draws
 
     case, network = plan.case, plan.network
-    engine = GraphEngine(case, network, network.masks, run.seed)
+    engine = run.prepare(case, network, network.masks, tell).engine
     dataset = data.read(case, engine)
     if dataset.labels is None:
         return None

@@ -16,6 +16,8 @@ class Sampling(str, enum.Enum):
 
     AS_TRAINED = "as-trained"
     """Each layer samples the way its TFP class does: flipout, reparameterization, local reparameterization."""
+    WEIGHTS = "weights"
+    """One set of weights for all examples of a draw: every draw is one coherent network."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,22 @@ class Engine(Protocol):
         name: The engine's name on the command line.
         sampling: How weights are shared between the examples of a draw.
         output_size: The length of the last axis of `Draws.values`.
+        block: The examples that are run together whatever comes in: fewer cost as much. 1 where there is no such
+            number.
     """
 
     name: str
     sampling: Sampling
     output_size: int
+    block: int
+
+    def prepare(self, examples: int) -> None:
+        """Make ready for a run; call it before the first draw, and with the same number when a run is continued.
+
+        Args:
+            examples: How many examples the whole run has.
+        """
+        ...
 
     def draw(self, inputs: AnyArray, draws: range) -> Draws:
         """Run some draws on some inputs.

@@ -9,7 +9,7 @@ from bprune.arrays import AnyArray, FloatArray
 from bprune.case.output import Output
 from bprune.errors import SelfCheckError, UnsupportedError
 
-__all__ = ["class_probabilities", "predicted_values"]
+__all__ = ["check_finite", "class_probabilities", "predicted_values"]
 
 _SUM_TOLERANCE = 1e-3
 
@@ -63,3 +63,16 @@ def predicted_values(output: AnyArray, examples: int) -> FloatArray:
             hint="Name another output with --output-op.",
         )
     return np.asarray(output.reshape(examples, -1), np.float32)
+
+
+def check_finite(draw: int, *values: AnyArray) -> None:
+    """Refuse a draw with values that are not finite.
+
+    Raises:
+        SelfCheckError: If there is one.
+    """
+    if not all(np.isfinite(item).all() for item in values):
+        raise SelfCheckError(
+            f"draw {draw} gives values that are not finite",
+            hint="Check the scaling of the inputs and that the training had converged.",
+        )

@@ -30,6 +30,8 @@ DEFAULT_MC_ITERS = 400
 _ACTIVATION_BYTES = 512 << 20
 _DRAWS_BYTES = 64 << 20
 _LARGEST_BATCH = 8192
+_LARGEST_BLOCKED_BATCH = 1 << 16
+"""Of an engine with blocks: it draws weights once for all of them, and its memory does not grow with their number."""
 
 
 class Sink(Protocol):
@@ -64,17 +66,21 @@ def choose_blocks(engine: Engine, examples: int, mc_iters: int, batch_size: int 
         engine: The engine.
         examples: How many examples there are.
         mc_iters: Draws per example.
-        batch_size: Examples that are run together; None chooses.
+        batch_size: Examples that are run together; None chooses. An engine that runs blocks of a fixed size gets whole
+            blocks.
 
     Raises:
         UsageError: If the batch size is not at least 1.
     """
+    engine.prepare(examples)
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"the batch size {batch_size} must be at least 1")
-    fitting = max(1, min(_ACTIVATION_BYTES // engine.example_bytes(), _LARGEST_BATCH))
+    largest = _LARGEST_BATCH if engine.block == 1 else _LARGEST_BLOCKED_BATCH
+    fitting = max(1, min(_ACTIVATION_BYTES // engine.example_bytes(), largest))
     count = min(examples, fitting if batch_size is None else batch_size)
     if batch_size is None:
         count = math.ceil(examples / math.ceil(examples / count))
+    count = min(examples, math.ceil(count / engine.block) * engine.block)
     draws = max(1, min(mc_iters, 20, _DRAWS_BYTES // (4 * count * engine.output_size)))
     return Blocks(count, draws)
 

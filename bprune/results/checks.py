@@ -17,7 +17,7 @@ import numpy as np
 from bprune.case.task import Task
 from bprune.errors import BPruneError, DamagedFileError, InputError, MissingFileError, UnsupportedError
 from bprune.results.layout import Variable, layout
-from bprune.results.schema import ATTRIBUTES, LIBRARY, SCHEMA_VERSION, SNR_QUANTILES
+from bprune.results.schema import ADDED, ATTRIBUTES, LIBRARY, SCHEMA_VERSION, SNR_QUANTILES
 
 __all__ = ["check_objects", "check_readable", "check_variables", "read_attribute", "read_attributes", "reading"]
 
@@ -125,7 +125,8 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, Any]:
         )
     if version < 1:
         raise DamagedFileError(f"{path} has schema version {version}; the first version is 1")
-    return {name: read_attribute(file, name, kind) for name, kind in ATTRIBUTES.items()}
+    known = {name: kind for name, kind in ATTRIBUTES.items() if version >= ADDED.get(name, 1)}
+    return {name: read_attribute(file, name, kind) for name, kind in known.items()}
 
 
 def _looks_like(file: h5py.File) -> str:

@@ -143,7 +143,7 @@ class Results:
             f"case     {self.run.case} ({self.run.checkpoint_digest})",
             f"task     {self.task.value}, {examples} examples, {outputs} {noun}",
             f"run      {self.run.mc_iters} draws, seed {self.run.seed}, engine {self.run.engine}, "
-            f"sampling {self.run.sampling}, {self.run.inference_runtime_s or 0.0:.1f} s",
+            f"sampling {self.run.sampling}, {self.run.precision}, {self.run.inference_runtime_s or 0.0:.1f} s",
             f"weights  {nonzeros:,} of {weights:,} kept, sparsity {sparsity(weights, nonzeros):.3f}; {rule}",
             f"scores   {_scores_text(self.scores())}",
         ]
@@ -196,7 +196,7 @@ def _read(file: h5py.File, path: Path) -> Results:
     if text_digest(record) != attributes["provenance_digest"]:
         raise DamagedFileError(f"{path} has a provenance record that was altered: its digest differs")
     layers = _read_layers(file["layers"], [layer["name"] for layer in json.loads(record)["layers"]])
-    _check_provenance(json.loads(record), json.loads(provenance(run, task, layers)))
+    _check_provenance(json.loads(record), json.loads(provenance(run, task, layers, attributes["schema_version"])))
     summary_type = ClassificationSummary if task is Task.CLASSIFICATION else RegressionSummary
     names = [item.name for item in fields(summary_type)]
     values = {name: file["summary"][name][...] for name in names if name in file["summary"]}

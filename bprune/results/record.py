@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bprune.arrays import BoolArray
 from bprune.case.case import Case, load_case
-from bprune.engines.base import Engine
-from bprune.engines.graph import GraphEngine
+from bprune.engines.base import Engine, Sampling
+from bprune.engines.choose import EngineName, Prepared, prepare_engine
+from bprune.engines.tensorflow import Precision
 from bprune.errors import MissingFileError, UsageError
 from bprune.inference.data import Dataset, fit_inputs, fit_labels, read_data
 from bprune.inference.progress import Progress, no_progress
@@ -39,6 +40,9 @@ def infer(
     scale: float | None = None,
     keep_draws: bool = True,
     batch_size: int | None = None,
+    engine: EngineName | str = EngineName.AUTO,
+    sampling: Sampling | str | None = None,
+    precision: Precision | str = Precision.FLOAT32,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Results:
@@ -54,6 +58,10 @@ def infer(
         scale: Divide integer inputs by this number.
         keep_draws: Store all draws, not their summary alone.
         batch_size: Examples that are run together; None chooses.
+        engine: Which engine runs the draws: auto, graph, tensorflow.
+        sampling: How weights are shared between the examples of a draw: weights, as-trained; None takes what the engine
+            does.
+        precision: In which number format products are computed: float32, bfloat16.
         overwrite: Whether an existing results file is replaced.
         progress: Told the share of the work that is done.
 
@@ -61,6 +69,7 @@ def infer(
         The results, open for reading.
 
     Raises:
+        UsageError: If engine, sampling and precision do not go together.
         InputError: If case or data cannot be used.
         EngineError: If the network cannot be run.
         SelfCheckError: If a value is not finite.
@@ -73,14 +82,14 @@ def infer(
     network = read_network(loaded)
     rule = Rule(threshold) if threshold is not None else None
     masks = choose_masks(network, rule) if rule is not None else network.masks
-    engine = GraphEngine(loaded, network, masks, seed)
-    dataset = load_data(loaded, engine, data if isinstance(data, Dataset) else _path(data), scale=scale)
-    run = new_run(loaded, engine, mc_iters=mc_iters, seed=seed, rule=rule, command="bprune.infer")
+    prepared = prepare_engine(loaded, network, masks, seed=seed, name=engine, sampling=sampling, precision=precision)
+    dataset = load_data(loaded, prepared.engine, data if isinstance(data, Dataset) else _path(data), scale=scale)
+    run = new_run(loaded, prepared, mc_iters=mc_iters, seed=seed, rule=rule, command="bprune.infer")
     return record_draws(
         loaded,
         network,
         masks,
-        engine,
+        prepared.engine,
         dataset,
         Path(out),
         run,
@@ -91,7 +100,7 @@ def infer(
     )
 
 
-def new_run(case: Case, engine: Engine, *, mc_iters: int, seed: int, rule: Rule | None, command: str) -> RunRecord:
+def new_run(case: Case, prepared: Prepared, *, mc_iters: int, seed: int, rule: Rule | None, command: str) -> RunRecord:
     """What a results file says of a run.
 
     The criterion and threshold are those of this run; else those with which the case itself was pruned.
@@ -100,8 +109,10 @@ def new_run(case: Case, engine: Engine, *, mc_iters: int, seed: int, rule: Rule 
     return RunRecord(
         mc_iters=mc_iters,
         seed=seed,
-        engine=engine.name,
-        sampling=engine.sampling.value,
+        engine=prepared.plan.engine,
+        sampling=prepared.plan.sampling,
+        precision=prepared.plan.precision,
+        plan=prepared.plan.to_json(),
         checkpoint_digest=case.checkpoint.digest(),
         case=case.name,
         command=command,

@@ -18,6 +18,7 @@ from bprune.errors import UsageError
 from bprune.posterior.snr import SNR_QUANTILES
 
 __all__ = [
+    "ADDED",
     "ATTRIBUTES",
     "CONVENTIONS",
     "LIBRARY",
@@ -31,7 +32,9 @@ __all__ = [
     "text_digest",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2 added `precision` and `plan`; files of version 1 are read as float32 without a plan."""
+
 CONVENTIONS = "CF-1.11"
 LIBRARY = "bprune"
 
@@ -45,6 +48,8 @@ ATTRIBUTES: Mapping[str, type] = {
     "seed": int,
     "engine": str,
     "sampling": str,
+    "precision": str,
+    "plan": str,
     "threshold": float,
     "criterion": str,
     "checkpoint_digest": str,
@@ -59,6 +64,9 @@ ATTRIBUTES: Mapping[str, type] = {
     "provenance_digest": str,
 }
 """The root attributes that a reader needs. `Conventions`, `title`, `history` and `source` are for people."""
+
+ADDED: Mapping[str, int] = {"precision": 2, "plan": 2}
+"""The schema version that brought an attribute, where it is not the first."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,8 @@ class RunRecord:
         criterion: Name of the pruning criterion, or "none".
         versions: Library name to version.
         inference_runtime_s: Seconds that the draws took; None until the run is finished.
+        precision: In which number format products were computed.
+        plan: What the engine did, a JSON object as `bprune.engines.plan.Plan.to_json` gives it; empty where not known.
         created_at: ISO 8601 time, UTC.
         inference_library_version: Version of BPrune that wrote the file.
 
@@ -151,6 +161,8 @@ class RunRecord:
     criterion: str = "none"
     versions: Mapping[str, str] = field(default_factory=dict)
     inference_runtime_s: float | None = None
+    precision: str = "float32"
+    plan: str = ""
     created_at: str = field(default_factory=_now)
     inference_library_version: str = field(default_factory=_library_version)
 
@@ -192,7 +204,7 @@ class RunRecord:
         Raises:
             ValueError: If `versions` is not a JSON object of strings, or a number is out of range.
         """
-        values = {item.name: attributes[item.name] for item in dataclasses.fields(cls)}
+        values = {item.name: attributes[item.name] for item in dataclasses.fields(cls) if item.name in attributes}
         for name in ("threshold", "inference_runtime_s"):
             values[name] = None if math.isnan(values[name]) else values[name]
         values["versions"] = json.loads(values["versions"])
@@ -201,13 +213,19 @@ class RunRecord:
         return cls(**values)
 
 
-def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord]) -> str:
+def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord], version: int = SCHEMA_VERSION) -> str:
     """Everything that says where the numbers come from, as one JSON object.
 
     It repeats the root attributes, and the layers' names and counts; a reader compares the two.
+
+    Args:
+        run: How the draws were made.
+        task: What the network predicts.
+        layers: Its layers.
+        version: The schema version of the file.
     """
     record = dataclasses.asdict(run) | {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": version,
         "inference_library": LIBRARY,
         "task": task.value,
         "layers": [{"name": item.name, "weights": item.weights, "nonzeros": item.nonzeros} for item in layers],

@@ -37,7 +37,8 @@ from tests.results.results_world import (
     writer,
 )
 
-GOLDEN = Path(__file__).with_name("golden_v1.h5")
+GOLDEN = {1: Path(__file__).with_name("golden_v1.h5"), 2: Path(__file__).with_name("golden_v2.h5")}
+"""Files as each version wrote them; version 1 knew no precision and no plan."""
 
 
 # Round trips
@@ -252,7 +253,7 @@ def test_root_attributes(good: Path) -> None:
     assert attributes["Conventions"] == b"CF-1.11"
     assert attributes["source"] == b"bprune 0.1.0"
     assert attributes["history"].decode().endswith(RUN.command)
-    assert attributes["schema_version"] == 1
+    assert attributes["schema_version"] == 2
     assert attributes["inference_runtime_s"] == RUNTIME_S
     assert json.loads(attributes["provenance"])["layers"][0] == {"name": "conv_1", "weights": 20, "nonzeros": 7}
     assert totals == {"weights_total": 31, "nonzeros_total": 18, "sparsity_total": pytest.approx(13 / 31)}
@@ -333,11 +334,12 @@ def test_importing_and_reading_needs_no_tensorflow(good: Path) -> None:
     assert child(code, str(good)).stdout == "False\n"
 
 
-def test_the_golden_file_of_version_1_is_read() -> None:
+@pytest.mark.parametrize(("version", "changes"), [(1, {"precision": "float32", "plan": ""}), (2, {})])
+def test_golden_files_of_all_versions_are_read(version: int, changes: dict[str, Any]) -> None:
     world = classification()
-    with open_results(GOLDEN) as results:
+    with open_results(GOLDEN[version]) as results:
         draws = results.draws()
-        assert results.run == dataclasses.replace(RUN, inference_runtime_s=RUNTIME_S)
+        assert results.run == dataclasses.replace(RUN, inference_runtime_s=RUNTIME_S, **changes)
         assert [layer.name for layer in results.layers] == ["conv_1", "dénse_2", "den_3"]
         np.testing.assert_allclose(results.summary.mean, world.summary().mean, rtol=1e-6)
         np.testing.assert_array_equal(results.inputs, world.inputs)

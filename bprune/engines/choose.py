@@ -1,0 +1,173 @@
+"""The choice between engines: the program engine where the network can be lowered, the graph engine else."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from bprune.arrays import BoolArray
+from bprune.case.case import Case
+from bprune.engines.base import Engine, Sampling
+from bprune.engines.check import LARGEST_BFLOAT16_DIFFERENCE, bfloat16_difference, check_lowering
+from bprune.engines.graph import GraphEngine
+from bprune.engines.plan import Plan, layer_lines
+from bprune.engines.tensorflow import Precision, TensorFlowEngine
+from bprune.errors import EngineError, SelfCheckError, UnsupportedError, UsageError
+from bprune.lowering.program import Program
+from bprune.posterior.posterior import Network
+
+__all__ = ["EngineName", "Prepared", "prepare_engine"]
+
+_Choice = TypeVar("_Choice", bound=enum.Enum)
+
+
+class EngineName(str, enum.Enum):
+    """Which engine runs the draws."""
+
+    AUTO = "auto"
+    """The program engine where the network can be lowered, the graph engine else; the reason is told."""
+    GRAPH = "graph"
+    """The rebuilt TensorFlow graph, as it was trained."""
+    TENSORFLOW = "tensorflow"
+    """The lowered and compacted program, with TensorFlow operations."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An engine that is ready to draw, and what it does.
+
+    Attributes:
+        engine: The engine.
+        plan: What it does.
+    """
+
+    engine: Engine
+    plan: Plan
+
+
+def prepare_engine(
+    case: Case,
+    network: Network,
+    masks: Mapping[str, BoolArray],
+    *,
+    seed: int = 0,
+    name: EngineName | str = EngineName.AUTO,
+    sampling: Sampling | str | None = None,
+    precision: Precision | str = Precision.FLOAT32,
+    compact: bool = True,
+) -> Prepared:
+    """Choose an engine and make it ready.
+
+    Args:
+        case: The case.
+        network: Its posteriors.
+        masks: True where a weight is kept, by posterior name.
+        seed: Seed of the noise, at least 0.
+        name: Which engine.
+        sampling: How weights are shared between the examples of a draw; None takes what the engine does.
+        precision: In which number format products are computed.
+        compact: Whether units that pruning has made useless are removed; the draws are the same either way.
+
+    Raises:
+        UsageError: If engine, sampling and precision do not go together.
+        UnsupportedError: If the chosen engine cannot run the network.
+        SelfCheckError: If the program is not the network of the graph.
+        DamagedFileError: If a variable cannot be read.
+
+    Example:
+        >>> prepare_engine(case, network, network.masks, name="tensorflow").engine.draw(inputs, range(400))
+    """
+    name, precision = _member(EngineName, "engine", name), _member(Precision, "precision", precision)
+    sampling = None if sampling is None else _member(Sampling, "sampling", sampling)
+    _check_choice(name, sampling, precision)
+    reason = "--engine graph was asked for" if name is EngineName.GRAPH else ""
+    if sampling is Sampling.AS_TRAINED:
+        reason = "only the graph samples as it was trained"
+    if not reason:
+        try:
+            return _program_engine(case, network, masks, seed, precision, compact)
+        except (UnsupportedError, SelfCheckError, EngineError) as error:
+            if name is EngineName.TENSORFLOW or sampling is Sampling.WEIGHTS or precision is not Precision.FLOAT32:
+                raise
+            reason = error.message
+    engine = GraphEngine(case, network, masks, seed)
+    lines = (f"engine graph, sampling {engine.sampling.value}, {precision.value}: {reason}",)
+    return Prepared(engine, Plan(engine.name, engine.sampling.value, precision.value, reason, lines))
+
+
+def _program_engine(
+    case: Case,
+    network: Network,
+    masks: Mapping[str, BoolArray],
+    seed: int,
+    precision: Precision,
+    compact: bool,
+) -> Prepared:
+    from bprune.lowering.lower import lower, specialise
+
+    whole = lower(case, network)
+    program = specialise(whole, masks, compact=compact)
+    error = check_lowering(case, network, program, masks)
+    notes = [f"with all scales 0 the program differs from the graph by {error:.1g} of the largest output"]
+    if precision is Precision.BFLOAT16:
+        precision, note = _affordable(program, case)
+        notes.append(note)
+    engine = TensorFlowEngine(program, case.roles.kind, seed, precision)
+    return Prepared(engine, _plan(engine, whole, program, notes))
+
+
+def _affordable(program: Program, case: Case) -> tuple[Precision, str]:
+    """bfloat16 where its draws are near those in float32."""
+    difference = bfloat16_difference(program, case.roles.kind, case.graph.input_dtype)
+    told = f"draws in bfloat16 differ by {difference:.1g} on average on test inputs"
+    if difference <= LARGEST_BFLOAT16_DIFFERENCE:
+        return Precision.BFLOAT16, told
+    return Precision.FLOAT32, f"{told}, {LARGEST_BFLOAT16_DIFFERENCE:g} is allowed: float32 is used"
+
+
+def _plan(engine: TensorFlowEngine, whole: Program, program: Program, notes: list[str]) -> Plan:
+    from bprune.lowering.size import compare_sizes
+
+    total = compare_sizes(whole, program).total
+    sizes = [
+        {name: value for name, value in asdict(item).items() if name not in {"layer", "units_in", "units_out"}}
+        for item in (total.before, total.after)
+    ]
+    lines = (
+        f"engine {engine.name}, sampling {engine.sampling.value}, {engine.precision.value}, "
+        f"blocks of up to {engine.block} examples",
+        f"{total.after.multiply_adds:,} multiply-adds per example and draw; {total.before.multiply_adds:,} unpruned",
+        *layer_lines(whole, program, engine.wide, engine.precision),
+        *notes,
+    )
+    return Plan(engine.name, engine.sampling.value, engine.precision.value, "", lines, *sizes)
+
+
+def _check_choice(name: EngineName, sampling: Sampling | None, precision: Precision) -> None:
+    """Refuse what no engine does."""
+    as_trained = sampling is Sampling.AS_TRAINED
+    if name is EngineName.GRAPH and sampling is Sampling.WEIGHTS:
+        raise UsageError(
+            "the engine graph samples as the network was trained, and cannot share one set of weights",
+            hint="Leave --engine out, or choose --engine tensorflow.",
+        )
+    if precision is not Precision.FLOAT32 and (name is EngineName.GRAPH or as_trained):
+        what = "the engine graph" if name is EngineName.GRAPH else "--sampling as-trained, which the graph alone does,"
+        raise UsageError(
+            f"{what} computes in the precision of the training; --precision {precision.value} does not go with it",
+            hint="Leave --precision out, or choose --engine tensorflow with --sampling weights.",
+        )
+    if name is EngineName.TENSORFLOW and as_trained:
+        raise UsageError(
+            "the engine tensorflow draws one set of weights for all examples, not as the network was trained",
+            hint="Leave --sampling out, or choose --engine graph.",
+        )
+
+
+def _member(kind: type[_Choice], what: str, value: str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        raise UsageError(f"the {what} {value!r} is not one of {', '.join(item.value for item in kind)}") from None

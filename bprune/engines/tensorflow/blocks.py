@@ -1,0 +1,35 @@
+"""How many examples run together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bprune.lowering.program import Program
+
+__all__ = ["block_size", "example_bytes"]
+
+_BLOCK_BYTES = 8 << 20
+_LARGEST_BLOCK = 1024
+_ROWS = 16
+
+
+def block_size(program: Program, examples: int | None) -> int:
+    """Examples per block: the number is a function of the program and of how many examples the whole run has.
+
+    Args:
+        program: The program.
+        examples: How many examples the whole run has; None where that is not known.
+    """
+    widest = max(shape.size for shape in program.shapes.values()) * 4
+    fitting = max(1, min(_BLOCK_BYTES // max(widest, 1), _LARGEST_BLOCK))
+    if examples is None:
+        return fitting
+    count = -(-max(examples, 1) // fitting)
+    size = -(-max(examples, 1) // count)
+    return size if size < _ROWS else -(-size // _ROWS) * _ROWS
+
+
+def example_bytes(program: Program, passed: Sequence[str]) -> int:
+    """Bytes of an example's passed tensors and outputs."""
+    shapes = program.shapes
+    return 4 * sum(shapes[name].size for name in (*passed, *program.outputs))
