@@ -11,8 +11,10 @@ import click
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
 from bprune.commands.output import Output, percent, print_json, print_table
+from bprune.commands.sizes import print_sizes
 
 if TYPE_CHECKING:
+    from bprune.engines.compact import Compacted
     from bprune.inference import Scores
     from bprune.pruning import Counts, Plan, Pruned
 
@@ -27,6 +29,7 @@ _RESULTS = "results.h5"
 @click.option("--out", type=click.Path(path_type=Path), help="The pruned case.  [default: CASE-pruned here]")
 @data_options
 @run_options
+@click.option("--compact", is_flag=True, help="Write the compacted network too, as the case OUT-compact.")
 @click.option("--no-infer", is_flag=True, help="Write the pruned case alone, without MC inference before and after.")
 @output_options
 def command(
@@ -35,19 +38,22 @@ def command(
     out: Path | None,
     data: DataChoice,
     run: RunChoice,
+    compact: bool,
     no_infer: bool,
     tell: Output,
 ) -> None:
     """Prune weights whose signal-to-noise ratio is low, into a new case.
 
     The source is never written. When held-out data is known, MC inference runs before and after pruning, and the
-    pruned case gets its results.h5.
+    pruned case gets its results.h5. With --compact a second case holds the network without the units that no longer do
+    anything: smaller tensors, the same law, and it loads wherever a case does.
 
     \b
     Example:
       bprune prune --case-dir sample_checkpoints/digits_conv --threshold 10
       bprune prune --case-dir runs/mnist --sparsity 0.8 --data mnist.npz --scale 255 --out mnist-80
       bprune prune --case-dir runs/mnist --threshold 2 --layer-threshold den_3=0.5 --no-infer
+      bprune prune --case-dir sample_checkpoints/digits_conv --sparsity 0.8 --compact
     """
     if pruning.threshold is not None and pruning.sparsity is not None:
         raise click.UsageError("--threshold and --sparsity do not go together")
@@ -58,18 +64,37 @@ def command(
         rule = pruning.rule()
         case = choice.load()
         target = out if out is not None else Path(f"{case.name}-pruned")
+        smaller = target.with_name(f"{target.name}-compact")
         judged = not no_infer and (data.data is not None or case.files.heldout is not None)
         plan = plan_pruning(case, read_network(case), rule, allow_empty_layers=pruning.allow_empty_layers)
         check_target(case, target, overwrite=run.overwrite)
+        compacted = _compacted(plan, smaller, run) if compact else None
         before = _score(plan, data, run, tell) if judged else None
         pruned = plan.write(target, overwrite=run.overwrite)
+        if compacted is not None:
+            compacted.write(smaller, rule, overwrite=run.overwrite)
         after = _record(choice, target, data, run, tell) if judged else None
     if tell.as_json:
-        print_json(_content(pruned, before, after, judged))
+        content = _content(pruned, before, after, judged)
+        if compacted is not None:
+            content["compact"] = {"case": str(smaller), **asdict(compacted.sizes)}
+        print_json(content)
     elif not tell.quiet:
         _print(pruned, before, after, judged)
+        if compacted is not None:
+            print_sizes(compacted.sizes)
+            click.echo(f"compact case: {smaller}")
         if not judged and not no_infer:
             tell.notice("No held-out data is known, so accuracy was not compared; pass --data FILE.")
+
+
+def _compacted(plan: Plan, target: Path, run: RunChoice) -> Compacted:
+    """The compacted network, before anything is written."""
+    from bprune.engines.compact import compact_network
+    from bprune.pruning import check_target
+
+    check_target(plan.case, target, overwrite=run.overwrite)
+    return compact_network(plan.case, plan.network, plan.masks)
 
 
 def _score(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Scores | None:

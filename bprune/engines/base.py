@@ -54,6 +54,8 @@ class Engine(Protocol):
     def prepare(self, examples: int) -> None:
         """Make ready for a run; call it before the first draw, and with the same number when a run is continued.
 
+        An engine that chooses the size of its blocks does so once.
+
         Args:
             examples: How many examples the whole run has.
         """

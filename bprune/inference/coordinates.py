@@ -128,7 +128,10 @@ def _log_odds(probabilities: Float64Array, tolerance: float) -> Coordinates:
     classes = len(probabilities)
     chosen = _chosen(classes)[1:] if classes == 2 else _chosen(classes)
     own = np.maximum(probabilities[chosen], _LEAST_PROBABILITY)
-    others = np.maximum(np.stack([np.delete(probabilities, number, 0).sum(0) for number in chosen]), _LEAST_PROBABILITY)
+    none = np.zeros((1, probabilities.shape[1]))
+    below = np.cumsum(np.concatenate([none, probabilities[:-1]]), axis=0)
+    above = np.cumsum(np.concatenate([none, probabilities[:0:-1]]), axis=0)[::-1]
+    others = np.maximum((below + above)[chosen], _LEAST_PROBABILITY)  # sums of positive numbers keep their digits
     values = np.log(own) - np.log(others)
     slack = _rounding(values, 1.0, tolerance)
     if classes == 2:  # one of the two may be 1 minus the other, in float32

@@ -26,12 +26,10 @@ from bprune.lowering.program import Program, weights_of
 from bprune.lowering.size import SizeComparison, compare_sizes
 from bprune.posterior.posterior import Network
 
-__all__ = ["DEFAULT_EXAMPLES", "DEFAULT_VERIFY_DRAWS", "Verification", "ZeroScale", "verify", "verify_program"]
+__all__ = ["DEFAULT_VERIFY_DRAWS", "Verification", "ZeroScale", "verify", "verify_program"]
 
 DEFAULT_VERIFY_DRAWS = 1000
-"""Draws per engine: a change of 4 % of a standard deviation that many examples share is found, in seconds."""
-
-DEFAULT_EXAMPLES = 64
+"""Draws per engine: what they find is told with the verdict, and takes seconds on a small network."""
 
 _SAME_DRAWS = 16
 _SLACK = {Precision.FLOAT32: 1e-5, Precision.BFLOAT16: 1e-2}

@@ -29,6 +29,13 @@ _SIMPLIFICATIONS = (
     drop_identities,  # what folding has emptied
     remove_unused,  # the mean path of flipout layers, and what only training reads
 )
+_COMPACTION = (
+    remove_dead_units,  # constants fold into what reads them, and what nothing reads goes
+    drop_identities,  # selections of all units, sums of one
+    fold_affine,  # a branch that became a constant left a shift behind; masks are applied, so it may be folded
+    drop_identities,
+    remove_unused,
+)
 
 
 def lower(case: Case, network: Network) -> Program:
@@ -72,7 +79,7 @@ def specialise(program: Program, masks: Mapping[str, BoolArray], *, compact: boo
         SelfCheckError: If the result is not a legal program.
     """
     program = mask_weights(program, masks)
-    if compact:
-        program = remove_unused(drop_identities(remove_dead_units(program)))
+    for run in _COMPACTION if compact else ():
+        program = run(program)
     check_program(program)
     return program

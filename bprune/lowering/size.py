@@ -61,11 +61,13 @@ class SizeChange:
         layer: The layer's name; of a total, empty.
         before: Its size in the first; all 0 where it is new.
         after: Its size in the second; all 0 where it is gone.
+        operations: The kinds of its operations with weights, such as `Conv`, in order.
     """
 
     layer: str
     before: LayerSize
     after: LayerSize
+    operations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,21 @@ def compare_sizes(before: Program, after: Program) -> SizeComparison:
     """
     first, second = measure(before), measure(after)
     old, new = ({item.layer: item for item in size.layers} for size in (first, second))
-    rows = [SizeChange(name, old.get(name, LayerSize(name)), new.get(name, LayerSize(name))) for name in {**old, **new}]
+    kinds = {**_operations(after), **_operations(before)}
+    rows = [
+        SizeChange(name, old.get(name, LayerSize(name)), new.get(name, LayerSize(name)), kinds[name])
+        for name in {**old, **new}
+    ]
     return SizeComparison(tuple(rows), SizeChange("", first.total, second.total))
+
+
+def _operations(program: Program) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for op in program.ops:
+        if isinstance(op, (Dense, Conv, DepthwiseConv, Bias)):
+            layer = op.layer or op.name
+            found[layer] = (*found.get(layer, ()), type(op).__name__)
+    return found
 
 
 def _size(op: Dense | Conv | DepthwiseConv | Bias, program: Program) -> LayerSize:

@@ -38,13 +38,12 @@ def standard_numbers(family: str, seed: int, draw: int, stream: Stream) -> AnyAr
     text = f"bprune noise 1|{seed}|{draw}|{stream.key}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     key, high = (int.from_bytes(digest[start : start + 8], "little") for start in (0, 8))
-    if family == "Laplace":
-        words = philox(key, high, stream.size)
-        return np.where(words >= 2**31, -1.0, 1.0) * -np.log(_uniform(words))
     pairs = -(-((stream.size + 1) // 2) // 16) * 16
-    words = philox(key, high, 2 * pairs)
-    radius = np.sqrt(-2.0 * np.log(_uniform(words[:pairs])))
-    angle = 2.0 * np.pi * words[pairs:].astype(np.int32) / 2.0**32
+    low, high = philox(key, high, 2 * (stream.size if family == "Laplace" else pairs)).reshape(-1, 2).T
+    uniform = ((low & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5) / 2.0**31
+    if family == "Laplace":
+        return np.where(high >= 2**31, 1.0, -1.0) * np.log(uniform)
+    radius, angle = np.sqrt(-2.0 * np.log(uniform)), 2.0 * np.pi * high.astype(np.int32) / 2.0**32
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[: stream.size]
 
 
@@ -57,7 +56,3 @@ def keyed_noise(program: Program, seed: int, draw: int) -> Noise:
         if weights.stream is not None
     }
     return lambda stream: standard_numbers(families[stream.key], seed, draw, stream)
-
-
-def _uniform(words: AnyArray) -> AnyArray:
-    return ((words & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5) / 2.0**31

@@ -8,6 +8,7 @@ from scipy import stats
 
 from bprune.arrays import AnyArray
 from bprune.engines.tensorflow.noise import StreamNoise, noise_keys
+from bprune.engines.tensorflow.philox import PhiloxSequence
 from bprune.lowering.weights import Stream
 from tests.engines.noise_oracle import philox, standard_numbers
 
@@ -40,21 +41,26 @@ def test_the_numbers_are_those_of_the_description(family: str, size: int) -> Non
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("share", [0.9, 0.4, 0.05, 0.0005])
 def test_a_number_is_the_same_whatever_is_generated_beside_it(family: str, share: float) -> None:
-    """Bit for bit; with few ids, gaps are skipped and words are gathered, which other code does."""
+    """Bit for bit; with few ids, numbers are gathered before the arithmetic, or computed alone, by other code."""
     size = 300_007
     whole = generate(family, size, np.arange(size))
     ids = np.flatnonzero(np.random.default_rng(1).random(size) < share)
     np.testing.assert_array_equal(generate(family, size, ids), whole[ids])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_far_ranges_are_generated_alone(family: str) -> None:
-    size = 400_000
-    whole = generate(family, size, np.arange(size))
-    ids = np.concatenate([np.arange(3, 40), np.arange(150_001, 150_100), np.arange(390_000, 400_000, 7)])
-    noise = StreamNoise(family, size, ids)
-    assert noise.words < 0.2 * size
-    np.testing.assert_array_equal(generate(family, size, ids), whole[ids])
+@pytest.mark.parametrize("wanted", [None, [0, 1, 2, 3, 8, 9, 14, 15], list(range(200)), [7, 199_999, 7, 0]])
+def test_places_of_a_sequence_are_generated_or_computed_alike(wanted: list[int] | None) -> None:
+    import tensorflow as tf
+
+    length, key, high = 200_000, 2**64 - 3, 2**63 + 2**33 + 5
+    low_words, high_words = philox(key, high, 2 * length).astype(np.int64).reshape(-1, 2).T
+    expected = low_words | (high_words << 32)
+    places = None if wanted is None else np.asarray(wanted)
+    found = PhiloxSequence(length, places).emit(tf.constant([key, high], tf.uint64))
+    np.testing.assert_array_equal(found, expected if places is None else expected[places])
+    if places is not None:  # a short sequence is generated as a whole
+        short = PhiloxSequence(210, places[places < 210]).emit(tf.constant([key, high], tf.uint64))
+        np.testing.assert_array_equal(short, expected[places[places < 210]])
 
 
 def test_parts_of_streams_in_full() -> None:
@@ -87,11 +93,11 @@ def test_keys_are_of_draws_and_streams() -> None:
 
 @pytest.mark.parametrize("family", ["Normal", "Laplace"])
 def test_the_numbers_have_their_law(family: str) -> None:
-    """Kolmogorov-Smirnov, tails and neighbours, false-alarm rate 1e-6 each; a wrong scale of 1 % is noticed."""
+    """Kolmogorov-Smirnov, tails and neighbours, false-alarm rate 1e-6 each; a wrong scale of 2 % is noticed."""
     numbers = generate(family, 1 << 20, np.arange(1 << 20)).astype(np.float64)
     law = stats.norm if family == "Normal" else stats.laplace
     assert stats.kstest(numbers, law.cdf).pvalue > ALARM
-    assert stats.kstest(1.01 * numbers, law.cdf).pvalue < ALARM
+    assert stats.kstest(1.02 * numbers, law.cdf).pvalue < ALARM
     for level in (3.0, 4.0):
         expected = 2.0 * law.sf(level)
         assert stats.binomtest(int((np.abs(numbers) > level).sum()), numbers.size, expected).pvalue > ALARM

@@ -79,8 +79,7 @@ def test_draws_do_not_depend_on_how_the_work_is_divided(world: str) -> None:
     """Bit for bit: batches, ranges of draws, the order of the examples, what was drawn before."""
     program = WORLDS[world](0)
     inputs = examples(program, 21)
-    engine = TensorFlowEngine(program, Output.PREDICTION, SEED)
-    engine.block = 8
+    engine = TensorFlowEngine(program, Output.PREDICTION, SEED, block=8)
     whole = engine.draw(inputs, range(20)).values
     np.testing.assert_array_equal(engine.draw(inputs, range(7, 8)).values[0], whole[7])
     for size in (1, 4, 13):
@@ -96,8 +95,7 @@ def test_every_draw_is_one_network_for_all_examples() -> None:
     """The same example in several places of several blocks."""
     program = WORLDS["conv_chain"](0)
     inputs = np.repeat(examples(program, 1), 40, 0)
-    engine = TensorFlowEngine(program, Output.LOGITS, SEED)
-    engine.block = 16
+    engine = TensorFlowEngine(program, Output.LOGITS, SEED, block=16)
     values = engine.draw(inputs, range(3)).values
     assert np.ptp(values, axis=1).max() == 0.0
     assert np.ptp(values, axis=0).min() > 1e-6
@@ -227,7 +225,8 @@ def test_blocks_are_a_function_of_the_run_and_not_of_the_batch_size() -> None:
     assert choose_blocks(engine, 1000, 40, batch_size=1).examples == size
     assert choose_blocks(engine, 1000, 40, batch_size=size + 1).examples == 2 * size
     assert engine.block == size
-    assert choose_blocks(engine, 3, 40).examples == engine.block == 3
+    few = TensorFlowEngine(large_program(), Output.LOGITS, 0)
+    assert choose_blocks(few, 3, 40).examples == few.block == 3
 
 
 def test_traced_once() -> None:

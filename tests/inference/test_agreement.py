@@ -17,7 +17,7 @@ from bprune.inference.agreement import DRAWS_PER_EXAMPLE, SUM_FACTOR, Agreement,
 from bprune.inference.coordinates import coordinates
 
 DRAWS = 200
-EXPERIMENTS = 1000
+EXPERIMENTS = 600
 RATE = 0.05
 FALSE_ALARM = 1e-6
 """Probability that one of the tests of rates below fails although the rate is as stated."""
@@ -63,7 +63,7 @@ def _compare(first: AnyArray, second: AnyArray, task: Task = Task.REGRESSION, fa
 
 @pytest.mark.parametrize("make", [_normal, _point_masses, _heavy_tails, _saturated, _rare])
 def test_the_false_alarm_rate_holds_whatever_the_law(make: Maker) -> None:
-    """Fails with a probability of 1e-6 at most if the rate is 0.05: the binomial law of 1,000 experiments."""
+    """Fails with a probability of 1e-6 at most if the rate is 0.05: the binomial law of 600 experiments."""
     generator = np.random.default_rng(7)
     task = Task.CLASSIFICATION if make is _saturated else Task.REGRESSION
     alarms = sum(not _compare(make(generator), make(generator), task, RATE).agrees for _ in range(EXPERIMENTS))
@@ -244,6 +244,17 @@ def test_values_that_are_not_finite() -> None:
     bad[3] = np.nan
     with pytest.raises(SelfCheckError, match="not finite"):
         _compare(np.zeros((200, 1, 1)), bad)
+
+
+def test_log_odds_are_those_of_float64() -> None:
+    values = np.random.default_rng(18).normal(0.0, 8.0, (200, 1, 5))
+    exact = values - np.stack(
+        [np.logaddexp.reduce(np.delete(values, number, axis=2), axis=2) for number in range(5)], axis=2
+    )
+    draws = Draws(_softmax(values).astype(np.float32))
+    found = coordinates(draws, draws, 0, Task.CLASSIFICATION, 1e-5)
+    np.testing.assert_allclose(found.values[:, :200].T, exact[:, 0], atol=1e-5, rtol=1e-6)
+    assert (found.slack >= np.abs(found.values) * 1e-5).all()
 
 
 def test_of_many_outputs_some_are_compared() -> None:

@@ -220,7 +220,9 @@ def every_conv_1d_3d() -> Any:
     class EveryConv1D3D(tf_keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            kinds = [f"Convolution{axes}D{estimator}" for axes in "13" for estimator in ("Flipout", "Reparameterization")]
+            kinds = [
+                f"Convolution{axes}D{estimator}" for axes in "13" for estimator in ("Flipout", "Reparameterization")
+            ]
             self.line = [
                 bayesian(kinds[0], 4, 4, strides=2, padding="same", activation="relu", name="line_1"),
                 bayesian(kinds[1], 5, 2, padding="valid", bias=True, activation="softplus", name="line_2"),

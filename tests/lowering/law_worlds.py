@@ -17,6 +17,7 @@ from bprune.case import load_case
 from bprune.case.bundle_index import read_index
 from bprune.case.case import Case
 from bprune.case.checkpoint import write_checkpoint
+from bprune.case.task import Task
 from bprune.engines.base import Draws
 from bprune.engines.tensorflow import TensorFlowEngine
 from bprune.lowering.lower import lower, specialise
@@ -25,7 +26,7 @@ from bprune.posterior import Network, read_network
 from bprune.pruning import Rule, choose_masks
 from tests.lowering import every_op, paper_networks
 
-__all__ = ["FULL", "NETWORKS", "SMALL", "World", "columns", "open_world", "random_units"]
+__all__ = ["FULL", "NETWORKS", "SMALL", "World", "columns", "each", "open_world", "random_units"]
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,9 @@ class World:
 
 
 def columns(draws: Draws) -> AnyArray:
-    """Draws as numbers without bounds, `[draw, example, column]`, float64: logits up to a constant, or predictions.
-
-    A predicted scale follows the predicted mean, as its logarithm.
-    """
-    values = draws.values.astype(np.float64)
-    if draws.scale is not None:
-        return np.concatenate([values, np.log(draws.scale.astype(np.float64))], axis=-1)
-    if values.shape[-1] > 1 and np.allclose(values.sum(-1), 1.0, atol=1e-3):
-        logs = np.log(values)
-        return np.asarray(logs - logs.mean(-1, keepdims=True))
-    return values
+    """Draws as numbers, `[draw, example, column]`, float64: predictions, then the logarithms of predicted scales."""
+    parts = [draws.values] if draws.scale is None else [draws.values, np.log(draws.scale)]
+    return np.concatenate(parts, axis=-1).astype(np.float64)
 
 
 def random_units(network: Network, share: float, kept: float, seed: int = 0) -> dict[str, BoolArray]:
@@ -186,12 +179,24 @@ SMALL = tuple(name for name in NETWORKS if name not in FULL)
 _opened: dict[str, World] = {}
 
 
+def each(*names: str) -> list[Any]:
+    """Parameters of a test that runs on some networks: with pytest-xdist, a network is opened by one process alone."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+
+
 def open_world(name: str, request: pytest.FixtureRequest) -> World:
-    """A network of `NETWORKS`; it is written by the first test that needs it, and the large ones are not kept."""
+    """A network of `NETWORKS`; it is written by the first test that needs it, and of the large ones one is kept.
+
+    Logits are read as the predictions of a regression, so that draws are the logits themselves: probabilities hide what
+    is small, and those of the networks that were trained on MNIST are 0 and 1.
+    """
     if name in _opened:
         return _opened[name]
     factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-    case = load_case(NETWORKS[name](factory.mktemp("law") / name, request))
+    folder = NETWORKS[name](factory.mktemp("law") / name, request)
+    case = load_case(folder)
+    if case.task is Task.CLASSIFICATION:
+        case = load_case(folder, output_op=case.roles.output, task=Task.REGRESSION)
     assert case.files.heldout is not None
     with np.load(case.files.heldout, allow_pickle=False) as file:
         examples = np.linspace(0, len(file["x"]) - 1, 4).astype(int)

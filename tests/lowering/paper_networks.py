@@ -14,7 +14,17 @@ import numpy as np
 
 from bprune.arrays import AnyArray
 
-__all__ = ["bnn_conv", "bnn_fc", "assign", "randomise", "random_inputs", "resnet_18", "untransformed", "vgg_16", "write"]
+__all__ = [
+    "assign",
+    "bnn_conv",
+    "bnn_fc",
+    "random_inputs",
+    "randomise",
+    "resnet_18",
+    "untransformed",
+    "vgg_16",
+    "write",
+]
 
 CLASSES = 10
 
@@ -179,7 +189,8 @@ def assign(model: Any, posteriors: Mapping[str, AnyArray]) -> None:
 
 def untransformed(scale: AnyArray) -> AnyArray:
     """The variable from which TFP's layers make a scale, float32: the inverse of epsilon + softplus."""
-    return np.log(np.expm1(scale.astype(np.float64) - np.finfo(np.float32).eps)).astype(np.float32)
+    inverse = np.log(np.expm1(scale.astype(np.float64) - np.finfo(np.float32).eps))
+    return np.asarray(inverse, np.float32)
 
 
 def random_inputs(model: Any, examples: int, seed: int = 1) -> AnyArray:

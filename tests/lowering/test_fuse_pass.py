@@ -97,7 +97,7 @@ def functions(program: Program) -> list[Function]:
 def test_forms(form: str, behind: str) -> None:
     function, write = FORMS[form]
     b = Builder(4, 3)
-    x = {"input": lambda: "input", "relu": lambda: b.act("input"), "affine": lambda: b.norm("input")}[behind]()
+    x = "input" if behind == "input" else b.act("input") if behind == "relu" else b.norm("input")
     before = len(b.ops)
     program = b.build(b.dense(write(b, x), 2))
     new = fuse_activations(program)

@@ -9,7 +9,7 @@ from bprune.lowering.program import Program
 __all__ = ["block_size", "example_bytes"]
 
 _BLOCK_BYTES = 8 << 20
-_LARGEST_BLOCK = 1024
+_LARGEST_BLOCK = 4096
 _ROWS = 16
 
 

@@ -39,26 +39,40 @@ class TensorFlowEngine:
         kind: What its output holds.
         seed: Seed of the noise, at least 0.
         precision: How products are computed.
+        block: Examples per block; None chooses with `prepare`, or with the first draw.
+
+    Attributes:
+        wide: Names of the operations whose products are float32 whatever the precision is.
+        traces: How often TensorFlow traced what a draw does.
     """
 
     name = "tensorflow"
     sampling = Sampling.WEIGHTS
 
-    def __init__(self, program: Program, kind: Output, seed: int, precision: Precision = Precision.FLOAT32) -> None:
+    def __init__(
+        self,
+        program: Program,
+        kind: Output,
+        seed: int,
+        precision: Precision = Precision.FLOAT32,
+        block: int | None = None,
+    ) -> None:
         self.precision = precision
+        self.wide = wide_layers(program) if precision is Precision.BFLOAT16 else frozenset(program.by_name)
         self._program, self._kind, self._seed = program, kind, seed
         self._parts = split(program)
         self._weights = ProgramWeights(program)
-        self.wide = wide_layers(program) if precision is Precision.BFLOAT16 else frozenset(program.by_name)
         shape = program.shapes[program.outputs[0]]
         self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
         self._built: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.traces = 0
-        self.block = block_size(program, None)
+        self.block = block or block_size(program, None)
+        self._has_block = block is not None
 
     def prepare(self, examples: int) -> None:
         """Choose the size of blocks for a run; see `bprune.engines.base.Engine.prepare`."""
-        self.block = block_size(self._program, examples)
+        if not self._has_block:
+            self.block, self._has_block = block_size(self._program, examples), True
 
     def example_bytes(self) -> int:
         """The bytes per example that stay from draw to draw; what a draw needs is bounded by the size of blocks."""
@@ -113,6 +127,7 @@ class TensorFlowEngine:
         """Raw outputs, `[draw, block, example, ...]`."""
         import tensorflow as tf
 
+        self.prepare(len(inputs))
         size = self.block
         signature = (size, inputs.dtype.name)
         if signature not in self._built:
@@ -131,41 +146,62 @@ class TensorFlowEngine:
         """The two parts as functions of blocks, traced once for a size of blocks."""
         import tensorflow as tf
 
-        shapes = self._program.shapes
         source = tf.TensorSpec([None, size, *self._program.input_shape], dtype)
-
-        def spec(name: str) -> Any:
-            return source if name == self._program.input else tf.TensorSpec([None, size, *shapes[name]], tf.float32)
-
-        specs = [spec(name) for name in self._parts.passed]
+        specs = [tf.TensorSpec(item.shape, item.dtype) for item in self._passed_specs(source.dtype, size)]
         keys = tf.TensorSpec([None, len(self._weights.streams), 2], tf.uint64)
         fixed = tf.function(self._fixed_blocks, autograph=False).get_concrete_function(source)
         return fixed, tf.function(self._random_draws, autograph=False).get_concrete_function(specs, keys)
 
     def _fixed_blocks(self, blocks: Any) -> list[Any]:
+        """What is the same in every draw, `[block, example, ...]` of each passed tensor."""
+        import tensorflow as tf
+
         weights = {op.name: self._draw_weights(op, None) for op in self._parts.fixed}
-        wanted = self._parts.passed
 
         def one(index: Any) -> list[Any]:
-            tensors = self._block({self._program.input: blocks[index]}, self._parts.fixed, weights)
-            return [tensors[name] for name in wanted]
+            found = self._block({self._program.input: blocks[index]}, self._parts.fixed, weights)
+            return [tf.cast(found[spec.name], spec.dtype) for spec in specs]
 
-        return _map(one, _length(blocks), parallel=1)
+        size = int(blocks.shape[1])
+        specs = self._passed_specs(blocks.dtype, size)
+        return _map(one, _length(blocks), [tf.TensorSpec(item.shape[1:], item.dtype) for item in specs], parallel=1)
 
     def _random_draws(self, passed: Sequence[Any], keys: Any) -> list[Any]:
+        """The outputs of all draws, `[draw, block, example, ...]`."""
+        import tensorflow as tf
+
         self.traces += 1  # runs when TensorFlow traces, not when it runs
+        size = int(passed[0].shape[1])
+        shapes = [self._finished_shape(name) for name in self._program.outputs]
 
         def one_draw(draw: Any) -> list[Any]:
             weights = {op.name: self._draw_weights(op, keys[draw]) for op in self._parts.random}
 
             def one_block(index: Any) -> list[Any]:
-                tensors = {name: item[index] for name, item in zip(self._parts.passed, passed, strict=True)}
-                tensors = self._block(tensors, self._parts.random, weights)
-                return [self._finished(tensors[name]) for name in self._program.outputs]
+                found = {name: item[index] for name, item in zip(self._parts.passed, passed, strict=True)}
+                found = self._block(found, self._parts.random, weights)
+                return [self._finished(found[name]) for name in self._program.outputs]
 
-            return _map(one_block, _length(passed[0]), parallel=1)
+            specs = [tf.TensorSpec([size, *shape], tf.float32) for shape in shapes]
+            return _map(one_block, _length(passed[0]), specs, parallel=1)
 
-        return _map(one_draw, _length(keys), parallel=_PARALLEL_DRAWS)
+        specs = [tf.TensorSpec([None, size, *shape], tf.float32) for shape in shapes]
+        return _map(one_draw, _length(keys), specs, parallel=_PARALLEL_DRAWS)
+
+    def _passed_specs(self, dtype: Any, size: int) -> list[Any]:
+        """What the first part hands to the second."""
+        import tensorflow as tf
+
+        program = self._program
+        return [
+            tf.TensorSpec([None, size, *program.shapes[name]], dtype if name == program.input else tf.float32, name)
+            for name in self._parts.passed
+        ]
+
+    def _finished_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one example of an output as it leaves the graph."""
+        shape = self._program.shapes[name]
+        return tuple(shape) if self._kind is not Output.LOGITS else (*shape.spatial, max(shape.units, 2))
 
     def _finished(self, output: Any) -> Any:
         """An output as it leaves the graph: probabilities where it holds logits."""
@@ -199,13 +235,10 @@ def _length(items: Any) -> Any:
     return tf.shape(items)[0]
 
 
-def _map(function: Any, count: Any, *, parallel: int) -> list[Any]:
-    """The results of `function(0 ... count - 1)`, stacked."""
+def _map(function: Any, count: Any, specs: Sequence[Any], *, parallel: int) -> list[Any]:
+    """The results of `function(0 ... count - 1)`, stacked; `specs` says what one of them is."""
     import tensorflow as tf
 
-    probe = tf.nest.map_structure
-    graph = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int32))
-    specs = probe(lambda item: tf.TensorSpec(item.shape, item.dtype), graph.structured_outputs)
     return tf.map_fn(  # type: ignore[no-any-return]
-        function, tf.range(count), fn_output_signature=specs, parallel_iterations=parallel
+        function, tf.range(count), fn_output_signature=list(specs), parallel_iterations=parallel
     )

@@ -5,10 +5,11 @@ size, and the element's original id:
 
 1. `h = BLAKE2b-128("bprune noise 1|SEED|DRAW|KEY")`, read as two little-endian 64-bit numbers `h0, h1`.
 2. Philox4x32-10 (Salmon et al. 2011) with the key `h0` and the counters `(n, h1)` (low, high 64 bits), n = 0, 1, ...,
-   gives the 32-bit words `W[4 n ... 4 n + 3]`. They are read as signed numbers.
-3. Laplace: the element `i` has the word `w = W[i]`; `z = sign(w) * -ln(u(w))`, u(w) = (w mod 2^31 + 1/2) 2^-31.
+   gives the words `w0 ... w3` of each n, and the numbers `Q[2 n] = w0 + 2^32 w1`, `Q[2 n + 1] = w2 + 2^32 w3`.
+   A number has two parts: `u = (Q mod 2^31 + 1/2) 2^-31` in (0, 1], and its high word `v` as a signed 32-bit number.
+3. Laplace: the element `i` has `Q[i]`, `z = -ln u` if `v` is not negative, `ln u` else.
 4. Normal and LogNormal: with `P = ceil(size / 2)` rounded up to a multiple of 16, the element `i` is one of the pair
-   `p = i mod P`, and `r = sqrt(-2 ln u(W[p]))`, `t = 2 pi 2^-32 W[P + p]`: `z = r cos t` if `i < P`, `r sin t` else
+   with the number `Q[i mod P]`: `r = sqrt(-2 ln u)`, `t = 2 pi 2^-32 v`, `z = r cos t` if `i < P`, `r sin t` else
    (Box and Muller 1958). |z| is at most 6.66.
 
 The integers are the same everywhere. The floats may differ between kinds of devices by rounding, as logarithm, sine
@@ -26,18 +27,15 @@ from typing import Any
 import numpy as np
 
 from bprune.arrays import AnyArray
+from bprune.engines.tensorflow.philox import PhiloxSequence
 
 __all__ = ["NOISE_VERSION", "StreamNoise", "noise_keys"]
 
 NOISE_VERSION = 1
 
 _LANES = 16
-_WORDS = 4
-_LARGEST_GAP = 1 << 14
-"""Words between two wanted ones that are generated too: about the price of one more operation."""
-
-_GATHER_WORDS_BELOW = 0.35
-"""Share of the pairs below which words are gathered before the arithmetic instead of numbers after it."""
+_CHOSEN_BELOW = 0.35
+"""Share of a stream's elements below which its numbers are chosen before the arithmetic instead of after it."""
 
 
 def noise_keys(seed: int, draws: Iterable[int], streams: Sequence[str]) -> AnyArray:
@@ -67,32 +65,19 @@ class StreamNoise:
 
     def __init__(self, family: str, size: int, ids: AnyArray) -> None:
         self._is_laplace = family == "Laplace"
-        self._length = _padded(size if self._is_laplace else (size + 1) // 2)
         self._count = int(ids.size)
-        ids = ids.astype(np.int64)
-        halves = [ids] if self._is_laplace else [ids[ids < self._length], ids[ids >= self._length] - self._length]
-        self._segments = _segments(np.unique(np.concatenate(halves)), self._length)
-        self._all = all(np.array_equal(half, np.arange(half.size)) for half in halves) and (
-            len(halves) == 1 or halves[1].size == 0 or halves[0].size == self._length
-        )
-        generated = sum(stop - start for start, stop in self._segments)
-        self._early = not self._all and self._count < _GATHER_WORDS_BELOW * 2 * generated
-        places = [_places(half, self._segments) for half in halves]
+        length = _padded(size if self._is_laplace else (size + 1) // 2)
+        halves = [ids[ids < length], ids[ids >= length] - length]  # of cosines and sines; Laplace has the first alone
         self._counts = [int(half.size) for half in halves]
-        self._gathers: list[Any] = []
-        if self._all:
+        self._is_few = self._count < _CHOSEN_BELOW * size
+        self._choice: Any = None
+        if self._is_few:
+            places = [np.pad(half, (0, _padded(half.size) - half.size)) for half in halves]
+            self._sequence = PhiloxSequence(length, np.concatenate(places))
             return
-        if self._early:
-            self._gathers = [_constant(np.pad(item, (0, _padded(item.size) - item.size))) for item in places]
-        else:
-            self._gathers = [
-                _constant(np.concatenate([half + number * generated for number, half in enumerate(places)]))
-            ]
-
-    @property
-    def words(self) -> int:
-        """How many random words are generated."""
-        return sum(stop - start for start, stop in self._segments) * (1 if self._is_laplace else 2)
+        self._sequence = PhiloxSequence(length)
+        if not np.array_equal(ids, np.arange(self._count)):
+            self._choice = _constant(ids)
 
     def emit(self, key: Any) -> Any:
         """The noise of one draw.
@@ -107,106 +92,66 @@ class StreamNoise:
 
         if not self._count:
             return tf.zeros([0], tf.float32)
-        if self._is_laplace:
-            words = self._words(key, (0,))
-            if self._early:
-                return _laplace(tf.gather(words, self._gathers[0]))[: self._count]
-            numbers = _laplace(words)
-        else:
-            radii, angles = self._words(key, (0, self._length))
-            if self._early:
-                return self._few_normals(radii, angles)
-            radius, angle = _radius(radii), _angle(angles)
-            parts = [radius * tf.cos(angle)]
-            if self._counts[1]:
-                parts.append(radius * tf.sin(angle))
-            numbers = tf.concat(parts, 0)
-        return numbers[: self._count] if self._all else tf.gather(numbers, self._gathers[0])
+        numbers = self._sequence.emit(key)
+        if self._is_few and not self._is_laplace:
+            return _joined(self._few_normals(numbers))
+        found = _laplace(numbers) if self._is_laplace else _joined(self._all_normals(numbers))
+        return found[: self._count] if self._choice is None else tf.gather(found, self._choice)
 
-    def _few_normals(self, radii: Any, angles: Any) -> Any:
+    def _few_normals(self, numbers: Any) -> list[Any]:
+        """The wanted elements' noise, those with cosines first: that is the order of the ids."""
         import tensorflow as tf
 
-        parts = []
-        for function, index, count in zip((tf.cos, tf.sin), self._gathers, self._counts, strict=True):
-            if count:
-                radius, angle = _radius(tf.gather(radii, index)), _angle(tf.gather(angles, index))
-                parts.append((radius * function(angle))[:count])
-        return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
+        start = _padded(self._counts[0])
+        parts = zip((numbers[:start], numbers[start:]), (tf.cos, tf.sin), self._counts, strict=True)
+        return [(_radius(part) * function(_angle(part)))[:count] for part, function, count in parts if count]
 
-    def _words(self, key: Any, offsets: tuple[int, ...]) -> Any:
-        """The words of all segments; for two offsets, those behind each."""
+    def _all_normals(self, numbers: Any) -> list[Any]:
         import tensorflow as tf
 
-        if len(offsets) == 2 and self._segments == [(0, self._length)]:
-            both = _philox(key, 0, 2 * self._length)
-            return both[: self._length], both[self._length :]
-        found = []
-        for offset in offsets:
-            parts = [_philox(key, offset + start, stop - start) for start, stop in self._segments]
-            found.append(parts[0] if len(parts) == 1 else tf.concat(parts, 0))
-        return found if len(found) == 2 else found[0]
+        radius, angle = _radius(numbers), _angle(numbers)
+        functions = (tf.cos, tf.sin) if self._counts[1] else (tf.cos,)
+        return [radius * function(angle) for function in functions]
 
 
-def _philox(key: Any, start: int, count: int) -> Any:
-    """The words `start ... start + count - 1`; both are multiples of 4."""
+def _radius(numbers: Any) -> Any:
+    """sqrt(-2 ln u)."""
     import tensorflow as tf
 
-    counter = tf.stack([tf.constant(start // _WORDS, tf.uint64), key[1]])
-    return tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=[count], key=key[:1], counter=counter, alg=1, dtype=tf.int32
-    )
+    return tf.sqrt(-2.0 * _log_uniform(numbers))
 
 
-def _minus_log_uniform(words: Any) -> Any:
-    """-ln u, u = (w mod 2^31 + 1/2) 2^-31 in (0, 1]."""
+def _log_uniform(numbers: Any) -> Any:
+    """ln u, u = (Q mod 2^31 + 1/2) 2^-31 in (0, 1]."""
     import tensorflow as tf
 
-    number = tf.cast(tf.bitwise.bitwise_and(words, 0x7FFFFFFF), tf.float32)
-    return -tf.math.log((number + 0.5) * np.float32(2.0**-31))
+    low = tf.cast(tf.bitwise.bitwise_and(numbers, np.int64(0x7FFFFFFF)), tf.float32)
+    return tf.math.log((low + 0.5) * np.float32(2.0**-31))
 
 
-def _radius(words: Any) -> Any:
+def _angle(numbers: Any) -> Any:
+    """2 pi 2^-32 v."""
     import tensorflow as tf
 
-    return tf.sqrt(2.0 * _minus_log_uniform(words))
+    high = tf.cast(tf.bitwise.right_shift(numbers, np.int64(32)), tf.float32)
+    return high * np.float32(2.0 * np.pi * 2.0**-32)
 
 
-def _angle(words: Any) -> Any:
+def _laplace(numbers: Any) -> Any:
     import tensorflow as tf
 
-    return tf.cast(words, tf.float32) * np.float32(2.0 * np.pi * 2.0**-32)
+    size = _log_uniform(numbers)
+    return tf.where(numbers < 0, size, -size)
 
 
-def _laplace(words: Any) -> Any:
+def _joined(parts: Sequence[Any]) -> Any:
     import tensorflow as tf
 
-    size = _minus_log_uniform(words)
-    return tf.where(words < 0, -size, size)
+    return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
 
 
 def _padded(count: int) -> int:
     return -(-count // _LANES) * _LANES
-
-
-def _segments(places: AnyArray, length: int) -> list[tuple[int, int]]:
-    """Ranges that hold all places (ascending); gaps that are worth it are left out."""
-    if not places.size:
-        return []
-    breaks = np.flatnonzero(np.diff(places) > _LARGEST_GAP)
-    starts = places[np.concatenate([[0], breaks + 1])] // _LANES * _LANES
-    stops = np.minimum((places[np.concatenate([breaks, [places.size - 1]])] // _LANES + 1) * _LANES, length)
-    ranges = [(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
-    whole = ranges[0][0] <= _LARGEST_GAP and ranges[-1][1] >= length - _LARGEST_GAP and len(ranges) == 1
-    return [(0, length)] if whole else ranges
-
-
-def _places(wanted: AnyArray, segments: Sequence[tuple[int, int]]) -> AnyArray:
-    """Where ids stand in the joined segments."""
-    if not segments:
-        return wanted
-    starts = np.array([start for start, _ in segments])
-    shifts = np.concatenate([[0], np.cumsum([stop - start for start, stop in segments])[:-1]]) - starts
-    return np.asarray(wanted + shifts[np.searchsorted(starts, wanted, side="right") - 1])
 
 
 def _constant(index: AnyArray) -> Any:

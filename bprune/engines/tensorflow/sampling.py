@@ -36,7 +36,6 @@ class DrawnWeights:
         self._shape = weights.shape
         self._is_log = weights.family == "LogNormal"
         self._noise: StreamNoise | None = None
-        self.words = 0
         fixed = np.ascontiguousarray(weights.mean().loc, np.float32)
         if weights.scale is None or weights.ids is None or weights.stream is None or not np.any(weights.scale):
             self._fixed = tf.constant(fixed)
@@ -47,10 +46,10 @@ class DrawnWeights:
         self._is_dense = chosen.size > _DENSE_ABOVE * scale.size
         if self._is_dense:
             chosen = np.arange(scale.size)
-        order = np.argsort(ids[chosen], kind="stable")
-        is_sorted = np.array_equal(order, np.arange(order.size))
-        self._noise = StreamNoise(weights.family, weights.stream.size, ids[chosen][order])
-        self.words = self._noise.words
+        ids = ids[chosen]
+        is_sorted = bool(np.all(ids[1:] > ids[:-1]))
+        order = np.arange(ids.size) if is_sorted else np.argsort(ids)
+        self._noise = StreamNoise(weights.family, weights.stream.size, ids[order])
         self._places: Any = None
         if not self._is_dense:
             chosen = chosen[order]

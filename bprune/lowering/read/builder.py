@@ -41,8 +41,11 @@ class Builder:
 
         Raises:
             ShapeError: If it does not fit its inputs.
+            RefusedError: If its result has no elements.
         """
         shape = output_shape(op, [self.shapes[name] for name in op.inputs])
+        if not shape.size:
+            raise RefusedError("makes a tensor without elements")
         name, number = op.name, 1
         while name in self.shapes:
             number += 1

@@ -14,13 +14,14 @@ from bprune.case.nodes import dtype_name
 from bprune.lowering.read.arrange import DATA_OPERAND, arranged, axis_of, check_count
 from bprune.lowering.read.sizes import Size, SizeLike, broadcast, sizes_of, tidy
 
-__all__ = ["BINARY", "UNARY", "as_dtype", "evaluate", "is_constant_operation"]
+__all__ = ["BINARY", "UNARY", "as_dtype", "cost", "evaluate", "is_constant_operation"]
 
 Unary = Callable[[AnyArray], AnyArray]
 Binary = Callable[[AnyArray, AnyArray], AnyArray]
 Evaluate = Callable[[Any, Sequence[AnyArray]], "list[AnyArray]"]
 
-_LIMIT_PRODUCTS = 1 << 36
+_PRODUCTS_PER_ELEMENT = 16  # a sum of so many products takes as long as making an element
+_LARGEST_SHAPE = 4096
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -42,18 +43,29 @@ def evaluate(node: Any, operands: Sequence[AnyArray]) -> list[AnyArray]:
     Raises:
         ValueError, IndexError, TypeError, KeyError, ArithmeticError: If it cannot be evaluated.
     """
+    if any(item.dtype == object and item.size > _LARGEST_SHAPE for item in operands):
+        raise ValueError("computes with too many sizes")
     with np.errstate(all="ignore"):
         if node.op in UNARY:
             return [_typed(UNARY[node.op](operands[0]), operands[0])]
         if node.op in BINARY:
             first, second = operands
-            check_count([_number(size) for size in broadcast(first.shape, second.shape)])
+            shape = [_number(size) for size in broadcast(first.shape, second.shape)]
+            if math.prod(shape) > max(first.size, second.size):
+                check_count(shape)
             return [tidy(np.asarray(BINARY[node.op](first, second)))]
         if node.op in DATA_OPERAND:
             position = DATA_OPERAND[node.op]
             others = [*operands[:position], *operands[position + 1 :]]
             return [tidy(item) for item in arranged(node, operands[position], others)]
         return [tidy(item) for item in _OTHERS[node.op](node, operands)]
+
+
+def cost(node: Any, operands: Sequence[AnyArray], results: Sequence[AnyArray]) -> int:
+    """How much work an evaluation was, in elements that were made."""
+    elements = sum(item.size for item in results)
+    inner = operands[0].shape[-1] if "MatMul" in node.op and operands[0].ndim else 1
+    return elements * max(inner // _PRODUCTS_PER_ELEMENT, 1)
 
 
 def as_dtype(array: AnyArray, number: int) -> AnyArray:
@@ -266,8 +278,6 @@ def _product_of_matrices(node: Any, operands: Sequence[AnyArray]) -> list[AnyArr
     )
     leading = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
     check_count([*leading, first.shape[-2], second.shape[-1]])
-    if math.prod(leading) * first.shape[-2] * first.shape[-1] * second.shape[-1] > _LIMIT_PRODUCTS:
-        raise ValueError("multiplies constants that are too large")
     return [np.matmul(first, second)]
 
 

@@ -35,10 +35,6 @@ from bprune.lowering.weights import Weights
 __all__ = ["Context", "Layout", "Rule", "Rules", "settled", "shape_of"]
 
 
-_LARGEST_ARITHMETIC = 1 << 32
-_LARGEST_FUNCTIONS = 1 << 20
-
-
 @dataclass(frozen=True)
 class Layout:
     """How a tensor's shape in the graph holds the examples: `[1, .., 1, examples * merged, *rest]`.
@@ -64,8 +60,8 @@ class Context:
         groups: The posteriors by the name of the node that holds their scale.
         owners: The layer of each variable.
         calls: For each operation that draws weights, its number and what it draws for.
-        elements: Numbers of constant arithmetic so far.
-        operations: Operations of called functions so far.
+        allowance: How many numbers constant arithmetic may make, for weights of many elements.
+        operations: How many operations called functions may have.
     """
 
     builder: Builder
@@ -73,8 +69,8 @@ class Context:
     groups: Mapping[str, Group]
     owners: Mapping[str, str]
     calls: dict[str, tuple[int, object]] = field(default_factory=dict)
-    elements: int = 0
-    operations: int = 0
+    allowance: int = 1 << 28
+    operations: int = 1 << 20
 
     def spend(self, *, elements: int = 0, operations: int = 0) -> None:
         """Count work: a small file may ask for any amount of it.
@@ -82,9 +78,9 @@ class Context:
         Raises:
             RefusedError: If it is more than any network needs.
         """
-        self.elements += elements
-        self.operations += operations
-        if self.elements > _LARGEST_ARITHMETIC or self.operations > _LARGEST_FUNCTIONS:
+        self.allowance -= elements
+        self.operations -= operations
+        if min(self.allowance, self.operations) < 0:
             raise RefusedError("is part of constant arithmetic or of functions that are too large")
 
     def layout(self, shape: ViewShape) -> Layout:
@@ -222,7 +218,7 @@ class Context:
 
 
 Rule = Callable[[Context, Any, "list[Value]"], "Value | list[Value]"]
-"""What an operation makes of the values of its operands; it raises `RefusedError` where it cannot be part of a program."""
+"""What an operation makes of the values of its operands; it raises `RefusedError` where no program can have it."""
 
 Rules = Mapping[str, Rule]
 

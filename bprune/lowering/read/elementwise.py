@@ -168,6 +168,12 @@ def _divide(context: Context, node: Any, values: list[Value]) -> Value:
     return _multiply(context, node, [first, inverted])
 
 
+def _divide_safely(context: Context, node: Any, values: list[Value]) -> Value:
+    if not isinstance(values[1], _Fixed) or not np.all(values[1].array):
+        raise RefusedError("divides by what may be 0")
+    return _divide(context, node, values)
+
+
 def _square_of_difference(context: Context, node: Any, values: list[Value]) -> Value:
     difference = _subtract(context, node, values)
     if not isinstance(difference, Tensor):
@@ -335,6 +341,7 @@ RULES: Rules = {
     "Cast": _cast,
     "ClipByValue": _clip,
     "Div": _divide,
+    "DivNoNan": _divide_safely,
     "Greater": _compare,
     "GreaterEqual": _compare,
     "Less": _compare,

@@ -93,6 +93,7 @@ BRANCHES = frozenset({"Case", "If", "StatelessCase", "StatelessIf"})
 """Operations that call one of several functions."""
 
 FIRST: Mapping[str, Callable[[Context, Any, list[Value]], Value | list[Value] | None]] = {
+    "IdentityN": _all_same,
     "Merge": _merge,
     "RefMerge": _merge,
     "RefSwitch": _switch,
@@ -106,7 +107,6 @@ RULES: Rules = {
     "EnsureShape": _same,
     "GuaranteeConst": _same,
     "Identity": _same,
-    "IdentityN": _all_same,
     "NoOp": _nothing,
     "PlaceholderWithDefault": _same,
     "PreventGradient": _same,

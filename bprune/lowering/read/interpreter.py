@@ -14,7 +14,7 @@ from bprune.case.nodes import Nodes, dtype_name, is_control, node_of, tensor_nam
 from bprune.case.subgraph import VARIABLES
 from bprune.errors import DamagedFileError, UnsupportedError
 from bprune.lowering.read import elementwise, flow, layers, noise, shaping, windows
-from bprune.lowering.read.constants import evaluate, is_constant_operation
+from bprune.lowering.read.constants import cost, evaluate, is_constant_operation
 from bprune.lowering.read.context import Context, Rules
 from bprune.lowering.read.values import (
     Dead,
@@ -157,7 +157,7 @@ class Interpreter:
 
     def _known(self, node: Any, arrays: list[AnyArray], origin: str) -> list[Value]:
         results = evaluate(node, arrays)
-        self._context.spend(elements=sum(item.size for item in results))
+        self._context.spend(elements=cost(node, arrays, results))
         group = self._context.groups.get(node.name)
         if group is None:
             return [Known(item, origin) for item in results]

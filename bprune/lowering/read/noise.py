@@ -33,6 +33,7 @@ from bprune.lowering.read.values import (
 __all__ = ["RULES", "add", "compare", "function", "multiply", "negate"]
 
 BESIDE = "draws random noise beside the posteriors, such as dropout that stays active"
+CONSTANT = "draws the same random numbers every time: its seed is a constant"
 POSITIONS = (
     "gives the positions of an example signs or noise of their own, though they share weights; "
     "a draw of a program is the same for all of them"
@@ -46,12 +47,25 @@ def _shape(values: list[Value]) -> ViewShape:
     return sizes_of(values[0].array)
 
 
+def _source(node: Any, values: list[Value]) -> str:
+    """What names the random numbers: the operation, or the seed of one that keeps no state.
+
+    Raises:
+        RefusedError: If the seed is a constant.
+    """
+    if not node.op.startswith("Stateless"):
+        return str(node.name)
+    if any(isinstance(item, Known) for item in values[1:2]):
+        raise RefusedError(CONSTANT)
+    return "seed " + ", ".join(node.input[1 : 3 if node.op.endswith("V2") else 2])
+
+
 def _normal(context: Context, node: Any, values: list[Value]) -> Value:
-    return Noise(Law.NORMAL, _shape(values), node.name)
+    return Noise(Law.NORMAL, _shape(values), _source(node, values))
 
 
 def _uniform(context: Context, node: Any, values: list[Value]) -> Value:
-    return Noise(Law.UNIFORM, _shape(values), node.name)
+    return Noise(Law.UNIFORM, _shape(values), _source(node, values))
 
 
 def _integers(context: Context, node: Any, values: list[Value]) -> Value:
@@ -65,6 +79,8 @@ def _integers(context: Context, node: Any, values: list[Value]) -> Value:
 
 
 def _seed(context: Context, node: Any, values: list[Value]) -> list[Value]:
+    if values and node.op.startswith("StatelessRandomGetKey") and isinstance(values[0], Known):
+        raise RefusedError(CONSTANT)
     return [Seed(), Seed(), Seed()]
 
 
@@ -104,9 +120,10 @@ RULES: Rules = {
 
 def _scalar(value: Value) -> float | None:
     """The number, when a value is one number and nothing else."""
-    if isinstance(value, (Known, Filled)) and value.array.size == 1 and value.array.dtype.kind in "iuf":
-        return float(value.array.reshape(()))
-    return None
+    if not isinstance(value, (Known, Filled)) or value.array.size != 1:
+        return None
+    is_number = value.array.dtype.kind in "iuf" or value.array.dtype.name == "bfloat16"
+    return float(value.array.reshape(())) if is_number else None
 
 
 def add(context: Context, node: Any, first: Value, second: Value) -> Value | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bprune.case.case import Case
 from bprune.case.nodes import node_of
 from bprune.errors import NotLoweredError
@@ -19,6 +17,7 @@ from bprune.posterior.posterior import Network
 
 __all__ = ["read_program"]
 
+_COPIES = 32  # how often the elements of a variable may go through constant arithmetic
 _HINT = "Run it as it is, with --engine graph."
 
 
@@ -43,6 +42,7 @@ def read_program(case: Case, network: Network) -> Program:
     owners = {name: layer.name for layer in case.layer_names.layers for name in layer.variables}
     context = Context(builder, examples, groups_of(network.posteriors), owners)
     values = case.checkpoint.read_all(variable.name for variable in graph.variables)
+    context.allowance += _COPIES * sum(item.size for item in values.values())
     given: dict[str, Value] = {source: Tensor(source, (examples, *builder.shapes[source]))}
     found = Interpreter(graph.nodes, graph.graph_def.library, context, values).run(given, graph.outputs)
     try:
