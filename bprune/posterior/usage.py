@@ -115,8 +115,9 @@ def _normal(nodes: Nodes, product: str, noise: str) -> Usage:
     for name in _consumers(nodes, product):
         node = nodes[name]
         if node.op in _SUMS:
-            loc = next(item for item in node.input if node_of(item) != product)
-            return _finish(nodes, "Normal", loc, name, frozenset({noise}))
+            loc = next((item for item in node.input if node_of(item) != product), None)
+            if loc is not None:
+                return _finish(nodes, "Normal", loc, name, frozenset({noise}))
     return Usage(None, reason=f"the noise {product} is not added to a location")
 
 

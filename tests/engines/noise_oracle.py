@@ -39,11 +39,11 @@ def standard_numbers(family: str, seed: int, draw: int, stream: Stream) -> AnyAr
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     key, high = (int.from_bytes(digest[start : start + 8], "little") for start in (0, 8))
     pairs = -(-((stream.size + 1) // 2) // 16) * 16
-    low, high = philox(key, high, 2 * (stream.size if family == "Laplace" else pairs)).reshape(-1, 2).T
+    low, signed = philox(key, high, 2 * (stream.size if family == "Laplace" else pairs)).reshape(-1, 2).T
     uniform = ((low & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5) / 2.0**31
     if family == "Laplace":
-        return np.where(high >= 2**31, 1.0, -1.0) * np.log(uniform)
-    radius, angle = np.sqrt(-2.0 * np.log(uniform)), 2.0 * np.pi * high.astype(np.int32) / 2.0**32
+        return np.where(signed >= 2**31, 1.0, -1.0) * np.log(uniform)
+    radius, angle = np.sqrt(-2.0 * np.log(uniform)), 2.0 * np.pi * signed.astype(np.int32) / 2.0**32
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[: stream.size]
 
 

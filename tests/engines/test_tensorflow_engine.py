@@ -15,7 +15,7 @@ from bprune.arrays import AnyArray
 from bprune.case.output import Output
 from bprune.engines.base import Draws, Sampling
 from bprune.engines.tensorflow import Precision, TensorFlowEngine
-from bprune.errors import SelfCheckError
+from bprune.errors import SelfCheckError, UnsupportedError
 from bprune.inference.run import choose_blocks
 from bprune.lowering.ops import Function
 from bprune.lowering.program import Program, weights_of, with_weights
@@ -179,6 +179,12 @@ def test_a_regression_with_a_predicted_scale_of_several_axes() -> None:
     assert found.scale is not None
     assert found.values.shape == found.scale.shape == (2, 5, 6)
     assert TensorFlowEngine(program, Output.PREDICTION, 0).output_size == 6
+
+
+def test_a_classifier_gives_one_row_per_example() -> None:
+    program = Builder(4, 3).build("input")
+    with pytest.raises(UnsupportedError, match=r"must be \[example, class\]; it is \[1, 4, 3\]"):
+        TensorFlowEngine(program, Output.LOGITS, 0)
 
 
 def test_inputs_of_other_types_are_taken_as_they_are() -> None:

@@ -23,8 +23,7 @@ def make(name: str) -> Any:
 
 def inputs_for(name: str, examples: int = 3) -> AnyArray:
     """Inputs of a model in [-1, 2], `[example, ...]`, float32."""
-    generator = np.random.default_rng(11)
-    return generator.random((examples, *SHAPES[name]), np.float32) * np.float32(3.0) - np.float32(1.0)
+    return np.random.default_rng(11).uniform(-1.0, 2.0, (examples, *SHAPES[name])).astype(np.float32)
 
 
 def activations() -> dict[str, Callable[[Any], Any]]:

@@ -170,7 +170,7 @@ def _values(kind: str, shape: tuple[int, ...], generator: np.random.Generator, s
         return generator.normal(0.1, 0.2, shape)
     strength = np.exp(generator.normal(0.0, 1.0, shape[-1:]))
     deviation = np.sqrt(1.0 / np.prod(shape[:-1])) * strength / np.sqrt(np.mean(np.square(strength)))
-    return generator.normal(0.0, 1.0, shape) * deviation
+    return np.asarray(generator.normal(0.0, 1.0, shape) * deviation)
 
 
 def assign(model: Any, posteriors: Mapping[str, AnyArray]) -> None:
@@ -196,7 +196,7 @@ def untransformed(scale: AnyArray) -> AnyArray:
 def random_inputs(model: Any, examples: int, seed: int = 1) -> AnyArray:
     """Random inputs in [-1, 2], `[example, ...]`, float32."""
     shape = (examples, *model.input_shape[1:])
-    return np.random.default_rng(seed).random(shape, np.float32) * np.float32(3.0) - np.float32(1.0)
+    return np.random.default_rng(seed).uniform(-1.0, 2.0, shape).astype(np.float32)
 
 
 def write(folder: Path, model: Any, inputs: AnyArray | None = None) -> Path:

@@ -41,6 +41,9 @@ class TensorFlowEngine:
         precision: How products are computed.
         block: Examples per block; None chooses with `prepare`, or with the first draw.
 
+    Raises:
+        UnsupportedError: If a classifier gives more than one row per example.
+
     Attributes:
         wide: Names of the operations whose products are float32 whatever the precision is.
         traces: How often TensorFlow traced what a draw does.
@@ -63,6 +66,8 @@ class TensorFlowEngine:
         self._parts = split(program)
         self._weights = ProgramWeights(program)
         shape = program.shapes[program.outputs[0]]
+        if kind is not Output.PREDICTION and len(shape) > 1:
+            class_probabilities(np.zeros((1, *shape)), 1, kind)  # raises
         self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
         self._built: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.traces = 0
