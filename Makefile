@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check format lint types docs test
+.PHONY: check format lint types docs test bench
 
 check: lint types docs test
 
@@ -20,3 +20,6 @@ docs:
 
 test:
 	$(PYTHON) -m pytest -n auto
+
+bench:
+	$(PYTHON) benchmarks/mc_inference.py

@@ -21,12 +21,8 @@ from bprune.training import write_case
 __all__ = ["NETWORKS", "Trained", "load", "shared_data"]
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = {
-    "fc": "the paper's BNN-FC, trained on MNIST (needs the shared data)",
-    "conv": "the paper's BNN-Conv, trained on MNIST (needs the shared data)",
-    "digits_fc": "the bundled sample case",
-    "digits_conv": "the bundled sample case",
-}
+NETWORKS = ("fc", "conv", "digits_fc", "digits_conv")
+"""The paper's BNN-FC and BNN-Conv, trained on MNIST (these need the shared data), and two bundled sample cases."""
 
 _layers, _tfpl = tf_keras.layers, tfp.layers
 
@@ -40,21 +36,23 @@ class Trained:
         model: TFP's own layers with the posteriors.
         inputs: `[example, ...]`, float32, in [0, 1].
         labels: `[example]`.
+        posteriors: `<layer>/kernel_loc`, `<layer>/kernel_scale` (a standard deviation), `<layer>/bias_loc`.
     """
 
     name: str
     model: Any
     inputs: AnyArray
     labels: AnyArray
+    posteriors: Mapping[str, AnyArray]
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: Path | str) -> Path:
         """The same network as a case."""
         write_case(folder, self.model, task="classification")
-        return folder
+        return Path(folder)
 
-    def prune(self, masks: Mapping[str, BoolArray], posteriors: Mapping[str, AnyArray]) -> None:
-        """Give the model the posteriors again, with location and scale 0 where a weight is pruned."""
-        assign(self.model, posteriors, masks)
+    def prune(self, masks: Mapping[str, BoolArray]) -> None:
+        """Give the model its posteriors, with location and scale 0 where a weight is pruned."""
+        _assign(self.model, self.posteriors, masks)
 
 
 def shared_data() -> Path | None:
@@ -63,8 +61,8 @@ def shared_data() -> Path | None:
     return folder if (folder / "mnist.npz").is_file() else None
 
 
-def load(name: str) -> tuple[Trained, dict[str, AnyArray]]:
-    """A network, and its posteriors as `<layer>/kernel_loc`, `<layer>/kernel_scale`, `<layer>/bias_loc`.
+def load(name: str) -> Trained:
+    """One of `NETWORKS`.
 
     Raises:
         FileNotFoundError: If it needs the shared data and there is none.
@@ -80,8 +78,8 @@ def load(name: str) -> tuple[Trained, dict[str, AnyArray]]:
     else:
         posteriors, pixels, labels = _sample(ROOT / "sample_checkpoints" / name)
     model = _MODELS[name]()
-    assign(model, posteriors)
-    return Trained(name, model, pixels.reshape(-1, *model.input_shape[1:]), labels), posteriors
+    _assign(model, posteriors, None)
+    return Trained(name, model, pixels.reshape(-1, *model.input_shape[1:]), labels, posteriors)
 
 
 def _sample(folder: Path) -> tuple[dict[str, AnyArray], AnyArray, AnyArray]:
@@ -95,7 +93,7 @@ def _sample(folder: Path) -> tuple[dict[str, AnyArray], AnyArray, AnyArray]:
         return posteriors, file["x"], file["y"]
 
 
-def assign(model: Any, posteriors: Mapping[str, AnyArray], masks: Mapping[str, BoolArray] | None = None) -> None:
+def _assign(model: Any, posteriors: Mapping[str, AnyArray], masks: Mapping[str, BoolArray] | None) -> None:
     """Set the variables of a model's Bayesian layers; a pruned weight gets location and scale 0."""
     for layer in model.layers:
         if not hasattr(layer, "kernel_posterior"):

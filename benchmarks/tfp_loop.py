@@ -21,16 +21,15 @@ class TfpLoop:
     """
 
     def __init__(self, model: Any, inputs: AnyArray) -> None:
+        self._model = model
         self._inputs = tf.constant(inputs)
+        self._run = tf.function(self._mean_probabilities)
 
-        @tf.function
-        def mean_probabilities(examples: Any, draws: Any) -> Any:
-            total = tf.nn.softmax(model(examples, training=False))
-            for _ in tf.range(1, draws):
-                total += tf.nn.softmax(model(examples, training=False))
-            return total / tf.cast(draws, tf.float32)
-
-        self._run = mean_probabilities
+    def _mean_probabilities(self, inputs: Any, draws: Any) -> Any:
+        total = tf.nn.softmax(self._model(inputs, training=False))
+        for _ in tf.range(1, draws):
+            total += tf.nn.softmax(self._model(inputs, training=False))
+        return total / tf.cast(draws, tf.float32)
 
     def draw(self, draws: int) -> AnyArray:
         """Run draws and average them: `[example, class]`."""

@@ -30,8 +30,11 @@ DEFAULT_MC_ITERS = 400
 _ACTIVATION_BYTES = 512 << 20
 _DRAWS_BYTES = 64 << 20
 _LARGEST_BATCH = 8192
-_LARGEST_BLOCKED_BATCH = 1 << 16
-"""Of an engine with blocks: it draws weights once for all of them, and its memory does not grow with their number."""
+_MOST_DRAWS = 20
+_MOST_BLOCKS = 32
+_MOST_BLOCK_DRAWS = 256
+"""What an engine with blocks does in one call: many blocks, since weights are drawn once for all of them, but not so
+many that a signal or a progress display waits for long. A block is about 0.1 s at most."""
 
 
 class Sink(Protocol):
@@ -72,16 +75,18 @@ def choose_blocks(engine: Engine, examples: int, mc_iters: int, batch_size: int 
     Raises:
         UsageError: If the batch size is not at least 1.
     """
-    engine.prepare(examples)
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"the batch size {batch_size} must be at least 1")
-    largest = _LARGEST_BATCH if engine.block == 1 else _LARGEST_BLOCKED_BATCH
+    engine.prepare(examples)
+    is_blocked = engine.block > 1
+    largest = _MOST_BLOCKS * engine.block if is_blocked else _LARGEST_BATCH
     fitting = max(1, min(_ACTIVATION_BYTES // engine.example_bytes(), largest))
     count = min(examples, fitting if batch_size is None else batch_size)
     if batch_size is None:
         count = math.ceil(examples / math.ceil(examples / count))
     count = min(examples, math.ceil(count / engine.block) * engine.block)
-    draws = max(1, min(mc_iters, 20, _DRAWS_BYTES // (4 * count * engine.output_size)))
+    most = _MOST_BLOCK_DRAWS // math.ceil(count / engine.block) if is_blocked else _MOST_DRAWS
+    draws = max(1, min(mc_iters, _MOST_DRAWS, most, _DRAWS_BYTES // (4 * count * engine.output_size)))
     return Blocks(count, draws)
 
 

@@ -27,8 +27,7 @@ Build = Callable[[], Any]
 def inputs_of(case: Case, examples: int = 4) -> AnyArray:
     """Inputs of a case, all different."""
     shape = [size or 1 for size in (case.graph.input_shape or ())[1:]]
-    count = case.graph.batch_size or examples
-    values = np.random.default_rng(3).normal(0.3, 1.0, (count, *shape))
+    values = np.random.default_rng(3).normal(0.3, 1.0, (examples, *shape))
     return values.astype(case.graph.input_dtype)
 
 
@@ -42,7 +41,9 @@ def lowered(path: Path, **options: Any) -> tuple[Case, Network, Program]:
 def distance(case: Case, network: Network, program: Program, inputs: AnyArray | None = None) -> float:
     """How far program and graph are apart when all scales are 0, in units of the output's largest magnitude."""
     values = inputs_of(case) if inputs is None else inputs
-    expected = graph_at_zero_scale(case, network, values)
+    blocks = [values] if case.graph.batch_size != 1 else list(values[:, None])
+    outputs = [graph_at_zero_scale(case, network, block) for block in blocks]
+    expected = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     found = run_program(program, values)
     assert [item.shape for item in found] == [item.shape for item in expected]
     assert np.ptp(expected[0], axis=0).max() > 0.0, "the examples do not differ"
@@ -97,7 +98,7 @@ def keras_case(folder: Path, build: Build, task: str = "regression") -> Path:
     return folder
 
 
-def sequential(shape: tuple[int, ...], *layers: Callable[[Any, Any], Any]) -> Build:
+def sequential(shape: tuple[int | None, ...], *layers: Callable[[Any, Any], Any]) -> Build:
     """A Sequential model; every layer is a function of `tf_keras.layers` and `tfp.layers`."""
 
     def build() -> Any:
@@ -186,6 +187,16 @@ def _moves(x: Any) -> Any:
     x = x[:, 1:3] * x[:, 0:1] + x[:, 3, None]
     rows = tf.tile(x[..., None], [1, 1, 2]) * tf.constant([[1.0, 2.0], [3.0, 4.0]])
     return tf.transpose(rows, [0, 2, 1])[:, :, :1] * tf.constant([1.0, 2.0, 0.5])
+
+
+def _constants(x: Any) -> Any:
+    """A column of ones, a token in front of the positions, and a learned row for every example."""
+    import tensorflow as tf
+
+    ones = tf.ones_like(x[:, :, :1])
+    token = tf.tile(tf.constant([[[1.0, 2.0, 3.0]]]), [tf.shape(x)[0], 1, 1])
+    row = tf.broadcast_to(tf.constant([0.5, 0.25, 0.75]), tf.concat([tf.shape(x)[:1], [2, 3]], 0))
+    return tf.concat([token, tf.concat([x, ones], -1), row * 2.0], 1)
 
 
 def _attention(x: Any) -> Any:
@@ -280,6 +291,7 @@ NETWORKS: dict[str, Build] = {
     ),
     "arithmetic": sequential((6,), function(_arithmetic), flipout()),
     "moved elements": sequential((6,), function(_moves), flat, flipout()),
+    "constants beside tensors": sequential((4, 2), function(_constants), flat, flipout()),
     "positions of one example": sequential(
         (5, 6),
         function(_attention),

@@ -13,7 +13,7 @@ from bprune.errors import NotLoweredError
 from bprune.lowering.ops import Affine, Dense
 from bprune.lowering.program import Program, weights_of
 from tests.case.cases import CLASSES, FEATURES, THIRD_PARTY, bayesian_dense, flipout, graph_case
-from tests.lowering.graphs import check_reading
+from tests.lowering.graphs import check_reading, wide
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in THIRD_PARTY]
 
@@ -90,7 +90,8 @@ def test_the_branch_of_the_learning_phase_is_decided(tmp_path: Path, version: in
         program = read(tmp_path, build, given=given)
     finally:
         tf.compat.v1.enable_control_flow_v2()
-    assert sum(isinstance(op, Affine) for op in program.ops) == 2  # mean and variance; beta is 0, gamma 1
+    affine = sum(isinstance(op, Affine) for op in program.ops)
+    assert affine == (2 if picture else 4)  # one of a fused normalisation, two of another; one per bias
 
 
 def test_dropout_whose_keep_probability_is_fed(tmp_path: Path) -> None:
@@ -124,19 +125,22 @@ def test_dropout_of_tensorflow_1(tmp_path: Path) -> None:
                 read(tmp_path / "less", build)
 
 
-def test_a_graph_that_was_built_for_a_batch_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_graph_that_was_built_for_a_batch_size(tmp_path: Path, batch: int) -> None:
     """Its shapes, of signs too, are constants; numbers that are the same for every example are one row."""
 
     def build() -> Built:
         import tensorflow as tf
+        import tensorflow_probability as tfp
 
-        source = placeholder([4, FEATURES])
-        hidden = flipout(5, "den_1", 1, SCALE)(source) + tf.fill([4, 5], 0.5)
-        return source, flipout(CLASSES, "den_2", 2, SCALE)(tf.reshape(tf.nn.relu(hidden), [4, 5]))
+        source = placeholder([batch, FEATURES])
+        hidden = flipout(5, "den_1", 1, SCALE)(source) + tf.fill([batch, 5], 0.5)
+        hidden = tfp.layers.DenseLocalReparameterization(7, kernel_posterior_fn=wide(), name="local")(hidden)
+        return source, flipout(CLASSES, "den_2", 2, SCALE)(tf.reshape(tf.nn.relu(hidden), [batch, 7]))
 
-    program = read(tmp_path, build)
+    program = read(tmp_path, build, given=np.ones((batch, FEATURES), np.float32))
     assert program.input_shape == (FEATURES,)
-    assert streams(program) == ["den_1/kernel#0", "den_2/kernel#0"]
+    assert streams(program) == ["den_1/kernel#0", "local/kernel#0", "den_2/kernel#0"]
 
 
 def test_numbers_that_differ_between_examples_are_refused(tmp_path: Path) -> None:

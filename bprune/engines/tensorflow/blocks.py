@@ -11,6 +11,8 @@ __all__ = ["block_size", "example_bytes"]
 _BLOCK_BYTES = 8 << 20
 _LARGEST_BLOCK = 4096
 _ROWS = 16
+_ROUNDED_FROM = 256
+"""Blocks of this size are rounded up to whole vector registers; for smaller ones the filling would cost more."""
 
 
 def block_size(program: Program, examples: int | None) -> int:
@@ -21,12 +23,12 @@ def block_size(program: Program, examples: int | None) -> int:
         examples: How many examples the whole run has; None where that is not known.
     """
     widest = max(shape.size for shape in program.shapes.values()) * 4
-    fitting = max(1, min(_BLOCK_BYTES // max(widest, 1), _LARGEST_BLOCK))
+    fitting = max(2, min(_BLOCK_BYTES // max(widest, 1), _LARGEST_BLOCK))
     if examples is None:
         return fitting
     count = -(-max(examples, 1) // fitting)
     size = -(-max(examples, 1) // count)
-    return size if size < _ROWS else -(-size // _ROWS) * _ROWS
+    return size if size < _ROUNDED_FROM else -(-size // _ROWS) * _ROWS
 
 
 def example_bytes(program: Program, passed: Sequence[str]) -> int:

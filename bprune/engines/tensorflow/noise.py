@@ -67,16 +67,17 @@ class StreamNoise:
         self._is_laplace = family == "Laplace"
         self._count = int(ids.size)
         length = _padded(size if self._is_laplace else (size + 1) // 2)
-        halves = [ids[ids < length], ids[ids >= length] - length]  # of cosines and sines; Laplace has the first alone
-        self._counts = [int(half.size) for half in halves]
+        cosines = int(np.searchsorted(ids, length))  # the first ids have cosines, the others sines; Laplace has none
+        self._counts = [cosines, self._count - cosines]
         self._is_few = self._count < _CHOSEN_BELOW * size
         self._choice: Any = None
         if self._is_few:
+            halves = ids[:cosines], ids[cosines:] - length
             places = [np.pad(half, (0, _padded(half.size) - half.size)) for half in halves]
             self._sequence = PhiloxSequence(length, np.concatenate(places))
             return
         self._sequence = PhiloxSequence(length)
-        if not np.array_equal(ids, np.arange(self._count)):
+        if self._count and ids[-1] != self._count - 1:
             self._choice = _constant(ids)
 
     def emit(self, key: Any) -> Any:

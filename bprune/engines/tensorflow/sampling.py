@@ -42,22 +42,19 @@ class DrawnWeights:
             return
         scale, loc = (np.asarray(item, np.float32).reshape(-1) for item in (weights.scale, weights.loc))
         ids = weights.ids.reshape(-1)
-        chosen = np.flatnonzero(scale)
-        self._is_dense = chosen.size > _DENSE_ABOVE * scale.size
-        if self._is_dense:
-            chosen = np.arange(scale.size)
-        ids = ids[chosen]
-        is_sorted = bool(np.all(ids[1:] > ids[:-1]))
-        order = np.arange(ids.size) if is_sorted else np.argsort(ids)
-        self._noise = StreamNoise(weights.family, weights.stream.size, ids[order])
+        self._is_dense = int(np.count_nonzero(scale)) > _DENSE_ABOVE * scale.size
         self._places: Any = None
         if not self._is_dense:
-            chosen = chosen[order]
-            self._fixed = tf.constant(fixed.reshape(-1))
-            self._places = tf.constant(chosen[:, None].astype(np.int32))
-        elif not is_sorted:
+            chosen = np.flatnonzero(scale)
+            chosen = chosen[np.argsort(ids[chosen])]
+            self._fixed, self._places = tf.constant(fixed.reshape(-1)), tf.constant(chosen[:, None].astype(np.int32))
+            ids, loc, scale = ids[chosen], loc[chosen], scale[chosen]
+        elif not np.all(ids[1:] > ids[:-1]):
+            order = np.argsort(ids)
             self._places = tf.constant(np.argsort(order).astype(np.int32))
-        self._loc, self._scale = tf.constant(loc[chosen]), tf.constant(scale[chosen])
+            ids = ids[order]
+        self._noise = StreamNoise(weights.family, weights.stream.size, ids)
+        self._loc, self._scale = tf.constant(loc), tf.constant(scale)
 
     @property
     def is_random(self) -> bool:

@@ -12,7 +12,7 @@ from scipy import special
 from bprune.arrays import AnyArray
 from bprune.case.nodes import dtype_name
 from bprune.lowering.read.arrange import DATA_OPERAND, arranged, axis_of, check_count
-from bprune.lowering.read.sizes import Size, SizeLike, broadcast, sizes_of, tidy
+from bprune.lowering.read.sizes import Size, SizeLike, broadcast, row_of, sizes_of, tidy
 
 __all__ = ["BINARY", "UNARY", "as_dtype", "cost", "evaluate", "is_constant_operation"]
 
@@ -228,13 +228,7 @@ def _add_all(node: Any, operands: Sequence[AnyArray]) -> list[AnyArray]:
 
 
 def _broadcast_arguments(node: Any, operands: Sequence[AnyArray]) -> list[AnyArray]:
-    return [_row(broadcast(sizes_of(operands[0]), sizes_of(operands[1])))]
-
-
-def _row(sizes: Sequence[SizeLike]) -> AnyArray:
-    result = np.empty(len(sizes), object)
-    result[:] = list(sizes)
-    return tidy(result) if len(sizes) else np.zeros(0, np.int64)
+    return [row_of(broadcast(sizes_of(operands[0]), sizes_of(operands[1])))]
 
 
 def _concatenate(node: Any, operands: Sequence[AnyArray]) -> list[AnyArray]:

@@ -161,6 +161,20 @@ class Context:
             array = rows[0]
         return tensor, array
 
+    def fixed(self, name: str, value: Known | Filled, other: Tensor) -> Tensor:
+        """A tensor of the program that is the same for every example, such as a column of ones.
+
+        Args:
+            name: Its name.
+            value: What it holds.
+            other: Any tensor: a program has no constants, so that its numbers are multiplied with 0.
+        """
+        rest = self.per_example(Tensor(other.name, value.shape))
+        check_count(rest)
+        zeros = self.builder.select(f"{name}/any", other.name, np.zeros(rest, np.int64))
+        tensor, numbers = self.aligned(name, Tensor(zeros, value.shape), value)
+        return self.affine(f"{name}/constant", tensor, gain=0.0, shift=np.broadcast_to(numbers, rest))
+
     def apply(self, name: str, tensor: Tensor, function: Function, alpha: float = 0.0) -> Tensor:
         """A function of a tensor."""
         if not function.is_elementwise and not self.layout(tensor.shape).rest:

@@ -118,7 +118,9 @@ class Interpreter:
             made_of = next((item.origin for item in known if item.origin), "")
             try:
                 return self._known(node, [item.array for item in known], made_of)
-            except _FOREIGN:
+            except RefusedError:
+                raise
+            except _FOREIGN:  # it may hold for every number of examples all the same: a rule may know
                 if node.op not in _RULES:
                     raise
         seeds = [item for item in inputs if isinstance(item, Seed)]

@@ -11,7 +11,7 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.lowering.read.context import Context, Rules, shape_of
 from bprune.lowering.read.products import merge
-from bprune.lowering.read.sizes import Size, ViewShape, broadcast, sizes_of
+from bprune.lowering.read.sizes import Size, ViewShape, broadcast, product, sizes_of
 from bprune.lowering.read.values import (
     Coin,
     Draw,
@@ -200,9 +200,14 @@ def _spread(context: Context, scale: Scale, noise: Noise) -> Value | None:
 
 def _laplace(first: Spread | Noise, logarithm: Noise) -> Value | None:
     """sign(u) log1p(-|u|) is minus Laplace noise, which is symmetric."""
-    if first.law is Law.SIGN and first.source == logarithm.source:
-        return replace(first, law=Law.LAPLACE)
-    return None
+    if first.law is not Law.SIGN or first.source != logarithm.source:
+        return None
+    shape = broadcast(first.shape, logarithm.shape)
+    if product(shape) != product(first.shape) or product(shape) != product(logarithm.shape):
+        raise RefusedError("draws another number of random numbers than there are weights")
+    if isinstance(first, Spread):
+        return replace(first, law=Law.LAPLACE, ids=first.ids.reshape([int(size) for size in shape]))
+    return replace(first, law=Law.LAPLACE, shape=shape)
 
 
 def _located(spread: Spread, known: Known) -> Value:
@@ -240,9 +245,9 @@ def _perturbed(context: Context, variance: Variance, noise: Noise) -> Value:
         raise RefusedError("scales a layer's noise by what is not standard normal")
     shape = broadcast(variance.shape, noise.shape)
     layout = context.layout(shape)
-    if len(layout.rest) != 1 or layout.merged != 1:
+    if not layout.rest or math.prod(layout.rest[:-1]) != 1 or layout.merged != 1:
         raise RefusedError(POSITIONS)
-    if noise.shape[-1:] != layout.rest:
+    if noise.shape[-1:] != layout.rest[-1:]:
         raise RefusedError("gives several units of a layer the same noise")
     context.call_of(noise.source, variance.product)
     return Perturbed(context.view(variance.tensor.name, variance.tensor, shape), variance.located)

@@ -11,7 +11,7 @@ import numpy as np
 from bprune.lowering.ops import Activation, Add, Bias, Conv, Dense, DepthwiseConv, Function, Op, Reshape
 from bprune.lowering.program import with_weights
 from bprune.lowering.read.context import Context
-from bprune.lowering.read.sizes import broadcast
+from bprune.lowering.read.sizes import broadcast, product
 from bprune.lowering.read.values import (
     Draw,
     Known,
@@ -98,23 +98,25 @@ def merge(context: Context, node: Any, tensor: Tensor, perturbed: Perturbed) -> 
         RefusedError: If they are not products of the same input, or the location is not that of the noise.
     """
     shape = broadcast(tensor.shape, perturbed.shape)
-    layouts = [context.layout(item.shape) for item in (tensor, perturbed)]
     builder = context.builder
-    fixed, noisy = builder.ops.get(tensor.name), builder.ops.get(perturbed.tensor.name)
-    shapes = []
-    while isinstance(fixed, Reshape) and isinstance(noisy, Reshape) and fixed.shape == noisy.shape:
-        shapes.append(fixed.shape)
-        fixed, noisy = (builder.ops.get(item.inputs[0]) for item in (fixed, noisy))
-    same_layout = (layouts[0].merged, layouts[0].rest) == (layouts[1].merged, layouts[1].rest)
-    if fixed is None or noisy is None or not same_layout or not _is_same_product(fixed, noisy, perturbed.located):
+    fixed, noisy = (_unreshaped(context, item) for item in (tensor.name, perturbed.tensor.name))
+    stretched = product(shape) != product(tensor.shape) or product(shape) != product(perturbed.shape)
+    if fixed is None or noisy is None or stretched or not _is_same_product(fixed, noisy, perturbed.located):
         if perturbed.is_whole:
             return context.combine(node.name, tensor, perturbed.tensor, Add)
         raise RefusedError("adds noise to what is not the same layer's product with the location of the weights")
     layer = with_weights(noisy, {"kernel": perturbed.located.reshape(*_kernel(noisy).shape)})
-    name = builder.add(replace(layer, name=f"{node.name}/product" if shapes else node.name))
-    for item in reversed(shapes):
-        name = builder.reshape(node.name, name, item)
-    return Tensor(name, shape)
+    is_last = fixed is builder.ops.get(tensor.name)
+    name = builder.add(replace(layer, name=node.name if is_last else f"{node.name}/product"))
+    return context.view(node.name, Tensor(name, (context.examples, *builder.shapes[name])), shape)
+
+
+def _unreshaped(context: Context, tensor: str) -> Op | None:
+    """What makes a tensor, Reshapes aside: they keep the order of the elements."""
+    op = context.builder.ops.get(tensor)
+    while isinstance(op, Reshape):
+        op = context.builder.ops.get(op.inputs[0])
+    return op
 
 
 def _kernel(op: Op) -> Weights:

@@ -82,7 +82,7 @@ def _outputs(context: Context, names: tuple[str, ...], found: list[Value]) -> tu
         if isinstance(value, Unknown):
             raise RefusedError(value.reason)
         if isinstance(value, Filled) and tensors:
-            value = _constant_output(context, node_of(name), value, tensors[0])
+            value = context.fixed(node_of(name), value, tensors[0])
         if not isinstance(value, Tensor):
             raise RefusedError(f"the output {name!r} is not computed from the input alone")
         try:
@@ -91,11 +91,3 @@ def _outputs(context: Context, names: tuple[str, ...], found: list[Value]) -> tu
             raise RefusedError(f"the output {name!r} {refusal}") from None
         made.append(value.name)
     return tuple(made)
-
-
-def _constant_output(context: Context, name: str, value: Filled, other: Tensor) -> Value:
-    """An output that is the same for every example, such as a fixed standard deviation."""
-    if value.shape != other.shape:
-        raise RefusedError(f"the output {name!r} is a constant of another shape than the first output")
-    _, numbers = context.aligned(name, other, value)
-    return context.affine(f"{name}/constant", other, gain=0.0, shift=numbers)

@@ -13,7 +13,7 @@ from bprune.arrays import AnyArray
 from bprune.lowering.ops import Concat, Pad, Reduce, Reduction, Transpose
 from bprune.lowering.read.arrange import DATA_OPERAND, arranged, axis_of, slice_key, squeezed_axes
 from bprune.lowering.read.context import Context, Rules, settled, shape_of
-from bprune.lowering.read.sizes import SizeLike, ViewShape, product, quotient, sizes_of, tidy
+from bprune.lowering.read.sizes import SizeLike, ViewShape, broadcast, product, quotient, row_of, sizes_of
 from bprune.lowering.read.values import (
     Coin,
     Draw,
@@ -39,14 +39,8 @@ _Weights = (Draw, Scale, Spread)
 _Layers = (Perturbed, Signed, Variance)
 
 
-def _row(sizes: ViewShape) -> AnyArray:
-    row = np.empty(len(sizes), object)
-    row[:] = list(sizes)
-    return tidy(row) if sizes else np.zeros(0, np.int64)
-
-
 def _shape(context: Context, node: Any, values: list[Value]) -> list[Value]:
-    return [Known(_row(shape_of(item))) for item in values]
+    return [Known(row_of(shape_of(item))) for item in values]
 
 
 def _rank(context: Context, node: Any, values: list[Value]) -> Value:
@@ -54,7 +48,7 @@ def _rank(context: Context, node: Any, values: list[Value]) -> Value:
 
 
 def _size(context: Context, node: Any, values: list[Value]) -> Value:
-    return Known(_row((product(shape_of(values[0])),)).reshape(()))
+    return Known(row_of((product(shape_of(values[0])),)).reshape(()))
 
 
 def _zeros(context: Context, node: Any, values: list[Value]) -> Value:
@@ -84,13 +78,24 @@ def _rearrange(context: Context, node: Any, values: list[Value]) -> Value | list
         return [replace(data, ids=item) for item in arranged(node, data.ids, others)]
     if isinstance(data, (Spaced, SpacedProduct)):
         return spaced_axis(context, node, data, _added_axis(node, data, others))
-    if isinstance(data, Known):  # with sizes in it that could not be evaluated
-        raise RefusedError("moves elements by what depends on the number of examples")
+    if isinstance(data, Known):
+        return _repeated(node, data, others)
     if node.op in _VIEWS:
         return _viewed(context, node, data, _VIEWS[node.op](node, shape_of(data), others))
     if isinstance(data, Tensor):
         return _moved(context, node, data, others)
     raise RefusedError("rearranges random numbers in a way that no layer does")
+
+
+def _repeated(node: Any, data: Known, others: list[AnyArray]) -> Value:
+    """Known numbers, once for every example."""
+    sizes = sizes_of(others[0])
+    if node.op == "BroadcastTo" and broadcast(data.shape, sizes) == sizes:
+        return Filled(data.array, sizes)
+    if node.op == "Tile" and len(sizes) == data.array.ndim and data.array.shape[:1] == (1,):
+        (row,) = arranged(node, data.array, [row_of((1, *sizes[1:]))])
+        return Filled(row, (sizes[0], *row.shape[1:]))
+    raise RefusedError("moves elements by what depends on the number of examples")
 
 
 def _added_axis(node: Any, data: Spaced | SpacedProduct, others: list[AnyArray]) -> int:
@@ -222,7 +227,7 @@ def _sliced(context: Context, node: Any, numbers: AnyArray, others: list[AnyArra
     begin, size = (list(sizes_of(item)) for item in others)
     if not begin or begin[0] != 0 or (size[0] != -1 and size[0] != context.examples):
         raise RefusedError("takes examples apart")
-    return arranged(node, numbers, [_row(tuple(begin)), _row((-1, *size[1:]))])
+    return arranged(node, numbers, [row_of(tuple(begin)), row_of((-1, *size[1:]))])
 
 
 def _split(context: Context, node: Any, numbers: AnyArray, others: list[AnyArray]) -> list[AnyArray]:
@@ -269,9 +274,9 @@ _CHOICES: dict[str, Callable[[Context, Any, AnyArray, list[AnyArray]], list[AnyA
 
 def _joined(context: Context, node: Any, values: list[Value]) -> Value:
     parts, axis = (values[1:], values[0]) if node.op == "Concat" else (values[:-1], values[-1])
-    tensors = [item for item in map(settled, parts) if isinstance(item, Tensor)]
-    if len(tensors) != len(parts) or not isinstance(axis, Known):
-        raise RefusedError("joins tensors with what is none")
+    if not isinstance(axis, Known):
+        raise RefusedError("joins tensors along an axis that is not known")
+    tensors = _tensors(context, node, parts)
     ranks = {len(context.per_example(item)) for item in tensors}
     if len(ranks) != 1:
         raise RefusedError("joins tensors of different ranks")
@@ -282,14 +287,30 @@ def _joined(context: Context, node: Any, values: list[Value]) -> Value:
     return Tensor(name, (context.examples, *context.builder.shapes[name]))
 
 
+def _tensors(context: Context, node: Any, values: list[Value]) -> list[Tensor]:
+    """Values as tensors of the program; numbers that are the same for every example become one.
+
+    Raises:
+        RefusedError: If one of them is something else.
+    """
+    values = [settled(item) for item in values]
+    other = next((item for item in values if isinstance(item, Tensor)), None)
+    tensors = []
+    for count, item in enumerate(values):
+        if isinstance(item, (Filled, Known)) and other is not None:
+            item = context.fixed(f"{node.name}/part_{count}", item, other)
+        if not isinstance(item, Tensor):
+            raise RefusedError("joins tensors with what is none")
+        tensors.append(item)
+    return tensors
+
+
 def _packed(context: Context, node: Any, values: list[Value]) -> Value:
     """Tensors side by side along a new axis."""
     rank = len(shape_of(values[0])) + 1
     axis = Known(np.asarray(int(node.attr["axis"].i) % rank))
     parts: list[Value] = []
-    for count, item in enumerate(map(settled, values)):
-        if not isinstance(item, Tensor):
-            raise RefusedError("joins tensors with what is none")
+    for count, item in enumerate(_tensors(context, node, values)):
         where = int(axis.array)
         shape = (*item.shape[:where], 1, *item.shape[where:])
         parts.append(context.view(f"{node.name}/part_{count}", item, shape))

@@ -10,7 +10,7 @@ import numpy as np
 
 from bprune.arrays import AnyArray
 
-__all__ = ["Size", "SizeLike", "ViewShape", "broadcast", "product", "quotient", "sizes_of", "tidy"]
+__all__ = ["Size", "SizeLike", "ViewShape", "broadcast", "product", "quotient", "row_of", "sizes_of", "tidy"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,15 @@ def tidy(array: AnyArray) -> AnyArray:
         return array
     flat = array.reshape(-1)
     return array if any(isinstance(item, Size) for item in flat) else array.astype(np.int64)
+
+
+def row_of(sizes: Sequence[SizeLike]) -> AnyArray:
+    """A shape as a shape vector."""
+    if not len(sizes):
+        return np.zeros(0, np.int64)
+    row = np.empty(len(sizes), object)
+    row[:] = list(sizes)
+    return tidy(row)
 
 
 def sizes_of(array: AnyArray) -> ViewShape:
