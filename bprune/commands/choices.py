@@ -118,7 +118,7 @@ class RunChoice:
     overwrite: bool
 
     def prepare(self, case: Case, network: Network, masks: Mapping[str, BoolArray], tell: Output) -> Prepared:
-        """The engine that was chosen, ready to draw; what it does is told with -v."""
+        """The engine that was chosen, ready to draw; what it does is told with -v, why auto takes the graph always."""
         from bprune.engines.choose import prepare_engine
 
         prepared = prepare_engine(
@@ -130,6 +130,8 @@ class RunChoice:
             sampling=None if self.sampling == "auto" else self.sampling,
             precision=self.precision,
         )
+        if prepared.plan.reason and self.engine == self.sampling == "auto":
+            tell.notice(f"The graph runs as it was trained, which is slower: {prepared.plan.reason}")
         for line in prepared.plan.lines:
             tell.assumption(line)
         return prepared

@@ -11,6 +11,7 @@ import click
 from bprune.commands.choices import CaseChoice, DataChoice
 from bprune.commands.options import case_options, data_options, output_options
 from bprune.commands.output import Output, number, print_json, print_table
+from bprune.commands.sizes import print_sizes
 from bprune.errors import TargetError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from bprune.case import Case
     from bprune.inference.agreement import Agreement, Detectable
     from bprune.inference.verify import Verification
-    from bprune.lowering.size import SizeChange
     from bprune.posterior import Network
 
 __all__ = ["command"]
@@ -153,7 +153,7 @@ def _content(
         "threshold": threshold,
         "seed": seed,
         "holds": result.holds,
-        "layers": [{"operations": result.operations.get(row.layer, ()), **asdict(row)} for row in result.sizes.rows],
+        "layers": [asdict(row) for row in result.sizes.rows],
         "total": asdict(result.sizes.total),
         "zero_scale": {"holds": result.zero_scale.within, **asdict(result.zero_scale)},
         "laws": {"holds": laws.agrees, "level": laws.level, **asdict(laws)},
@@ -164,10 +164,7 @@ def _content(
 
 
 def _print(result: Verification) -> None:
-    columns = ["layer", "operation", "units", "compacted", "weights", "compacted", "multiply-adds", "compacted"]
-    rows = [_cells(row, ", ".join(result.operations.get(row.layer, ()))) for row in result.sizes.rows]
-    total = ["total", "", "", "", *_cells(result.sizes.total, "")[4:]]
-    print_table(columns, [*rows, [""] * len(columns), total], text_columns=2)
+    print_sizes(result.sizes)
     zero, same, laws = result.zero_scale, result.same_draws, result.laws
     print_table(
         ["law", "", "found", "allowed"],
@@ -190,20 +187,6 @@ def _print(result: Verification) -> None:
     )
     for line in _law_lines(laws):
         click.echo(line)
-
-
-def _cells(row: SizeChange, operation: str) -> list[str]:
-    before, after = row.before, row.after
-    return [
-        row.layer,
-        operation,
-        f"{before.units_in} -> {before.units_out}",
-        f"{after.units_in} -> {after.units_out}" if after.weights else "removed",
-        f"{before.weights:,}",
-        f"{after.weights:,}",
-        f"{before.multiply_adds:,}",
-        f"{after.multiply_adds:,}",
-    ]
 
 
 def _verdict(holds: bool) -> str:

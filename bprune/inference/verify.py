@@ -22,7 +22,7 @@ from bprune.inference.run import choose_blocks, run_draws
 from bprune.inference.same_draws import Difference, compare_draws
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
 from bprune.lowering.lower import lower, specialise
-from bprune.lowering.program import Program, weights_of
+from bprune.lowering.program import Program
 from bprune.lowering.size import SizeComparison, compare_sizes
 from bprune.posterior.posterior import Network
 
@@ -65,7 +65,6 @@ class Verification:
     Attributes:
         engine: The name of the program engine.
         precision: In which number format its products were computed.
-        operations: The kinds of operations that a layer became, by the layer's name, in order.
         sizes: The whole program and the pruned and compacted one.
         zero_scale: Law 4: the whole and the compacted program equal the graph where no scale is left.
         same_draws: Law 6: the compacted program equals the masked one in the same draws.
@@ -74,7 +73,6 @@ class Verification:
 
     engine: str
     precision: Precision
-    operations: Mapping[str, tuple[str, ...]]
     sizes: SizeComparison
     zero_scale: ZeroScale
     same_draws: Difference
@@ -186,7 +184,6 @@ def verify_program(
     return Verification(
         engine=engine.name,
         precision=precision,
-        operations=_operations(program),
         sizes=compare_sizes(program, compacted),
         zero_scale=_zero_scale(case, network, masks, program, compacted),
         same_draws=compare_draws(same[0], same[1], case.task, tolerance=_SAME[precision]),
@@ -202,15 +199,6 @@ def _zero_scale(
     except SelfCheckError as failure:
         return ZeroScale(None, LARGEST_ERROR, failure.message)
     return ZeroScale(error, LARGEST_ERROR)
-
-
-def _operations(program: Program) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for op in program.ops:
-        if weights_of(op):
-            layer = str(getattr(op, "layer", "")) or op.name
-            found[layer] = (*found.get(layer, ()), type(op).__name__)
-    return found
 
 
 def _draw(case: Case, engine: Engine, inputs: AnyArray, mc_iters: int, progress: Progress) -> Draws:

@@ -12,9 +12,10 @@ import pytest
 
 from bprune import infer, open_results
 from bprune.commands.infer import command as infer_command
-from bprune.engines import Sampling
+from bprune.engines import Sampling, choose
 from bprune.engines.choose import EngineName
 from bprune.engines.tensorflow import Precision
+from bprune.errors import SelfCheckError
 from tests.commands.test_commands import bprune, run_json
 
 
@@ -61,6 +62,22 @@ def test_the_plan_is_told_with_v_alone(mixed_case: Path, tmp_path: Path) -> None
     told = bprune(*arguments, "-v", cwd=tmp_path).stderr
     assert told.startswith("engine tensorflow, sampling weights, float32, blocks of up to")
     assert "flip: dense 6x8" in told
+
+
+def test_a_network_that_is_not_lowered_runs_and_the_reason_is_told(
+    mixed_case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise SelfCheckError("the program differs by 0.5")
+
+    monkeypatch.setattr(choose, "check_lowering", refuse)
+    content = run_json("infer", "--case-dir", mixed_case, "--mc-iters", "2", cwd=tmp_path)
+    assert content["engine"] == "graph"
+    assert "The graph runs as it was trained, which is slower: the program differs by 0.5" in capsys.readouterr().err
+    with open_results(tmp_path / "mixed-results.h5") as results:
+        assert json.loads(results.run.plan)["reason"] == "the program differs by 0.5"
+    failed = run_json("infer", "--case-dir", mixed_case, "--engine", "tensorflow", cwd=tmp_path, code=5)
+    assert "differs by 0.5" in failed["error"]["message"]
 
 
 @pytest.mark.parametrize(

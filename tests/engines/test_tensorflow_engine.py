@@ -231,6 +231,10 @@ def test_blocks_are_a_function_of_the_run_and_not_of_the_batch_size() -> None:
     assert choose_blocks(engine, 1000, 40, batch_size=1).examples == size
     assert choose_blocks(engine, 1000, 40, batch_size=size + 1).examples == 2 * size
     assert engine.block == size
+    many = choose_blocks(engine, 1_000_000, 400)
+    assert many.examples % size == 0
+    assert many.examples // size * many.draws <= 256, "a call must not take for ever"
+    assert many.draws > 1
     few = TensorFlowEngine(large_program(), Output.LOGITS, 0)
     assert choose_blocks(few, 3, 40).examples == few.block == 3
 

@@ -60,7 +60,7 @@ def inlined(function: F) -> F:
     Args:
         function: The function.
     """
-    return numba.njit(error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
+    return numba.njit(fastmath=False, error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
 
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]

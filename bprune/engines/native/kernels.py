@@ -60,7 +60,9 @@ def _fma(context: Any, x: Any, y: Any, z: Any) -> Any:
     """x y + z, rounded once where the CPU can."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.call(builder.module.declare_intrinsic("llvm.fmuladd", [ir.FloatType()]), values)
+        number = ir.FloatType()
+        function = ir.FunctionType(number, [number] * 3)
+        return builder.call(builder.module.declare_intrinsic("llvm.fmuladd", [number], function), values)
 
     return types.float32(types.float32, types.float32, types.float32), generate
 

@@ -68,6 +68,9 @@ class Size:
         rest: SizeLike = self - (self // other) * other
         return rest
 
+    def __rmod__(self, other: Any) -> SizeLike:
+        return self.__rfloordiv__(other)  # 0, or refused
+
     def __bool__(self) -> bool:
         raise ValueError("whether a size is 0 depends on the number of examples")
 
