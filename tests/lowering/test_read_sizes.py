@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bprune.lowering.read.sizes import Size, SizeLike, broadcast, product, quotient, sizes_of, tidy
@@ -28,6 +28,7 @@ def value(size: SizeLike, examples: int) -> int:
     return size.per_example * examples + size.constant if isinstance(size, Size) else int(size)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, st.sampled_from(OPERATIONS))
 def test_arithmetic_holds_for_every_number_of_examples(first: Any, second: Any, operation: Any) -> None:
     try:

@@ -1,7 +1,10 @@
-"""Kernels that make noise, alone or fused with what it is used for. `bprune.engines.native.noise` says which noise.
+"""Kernels that make noise, fused with what it is used for. `bprune.engines.native.noise` says which noise, and calls them.
 
-Groups of 16 counters give 64 numbers: a vectorised loop over the 16 lanes writes the four outputs of each counter to
-four runs of 16 numbers.
+A group of 16 counters gives 64 numbers: a vectorised loop over the 16 lanes writes the four outputs of each counter to
+four runs of 16. Arithmetic of the noise is exact to the last bit (`inlined`); what is made of it may be rounded freely.
+
+Arguments that all kernels have in common: `draw` and `key` are pairs of uint32, low half first; `sign` is 1 or -1, a
+float32 by which the noise is multiplied (antithetic pairs).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from numba.extending import intrinsic
 from bprune.arrays import AnyArray, FloatArray
 from bprune.engines.native.jit import inlined, kernel
 
-__all__ = ["fill_noise", "philox_words"]
+__all__ = ["LANES", "LAPLACE", "LOG_NORMAL", "NORMAL", "SCRATCH", "philox_words", "sample_chosen", "sample_layer", "sample_whole"]
 
 _f = np.float32
 _u = np.uint32
@@ -24,9 +27,22 @@ _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (_u(0x9E3779B9), _u(0xBB67AE85))
 _MASK, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _ROUNDS = 7
-_LANES = 16
+LANES = 16
+"""Counters of a group."""
+_GROUP = 4 * LANES
+SCRATCH = 1024
+"""Numbers that `sample_chosen` makes at a time: 16 groups."""
+NORMAL, LAPLACE, LOG_NORMAL = 0, 1, 2
+"""Codes of the families of weights."""
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _LN_2 = _f(0.6931471805599453)
+
+
+def _llvm(builder: Any, name: str, *values: Any) -> Any:
+    """A call of LLVM's own function of floats."""
+    number = ir.FloatType()
+    function = ir.FunctionType(number, [number] * len(values))
+    return builder.call(builder.module.declare_intrinsic(name, [number], function), values)
 
 
 def _unary(result: Any, argument: Any, build: Any) -> Any:
@@ -45,14 +61,11 @@ _bits = _unary(types.int32, types.float32, lambda builder, x: builder.bitcast(x,
 _from_bits = _unary(types.float32, types.int32, lambda builder, x: builder.bitcast(x, ir.FloatType()))
 _to_float = _unary(types.float32, types.int32, lambda builder, x: builder.sitofp(x, ir.FloatType()))
 _signed = _unary(types.int32, types.uint32, lambda builder, x: x)
+_to_int = _unary(types.int32, types.float32, lambda builder, x: builder.fptosi(x, ir.IntType(32)))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _sqrt(context: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [ir.FloatType()]), values)
-
-    return types.float32(types.float32), generate
+_sqrt = _unary(types.float32, types.float32, lambda builder, x: _llvm(builder, "llvm.sqrt", x))
+_floor = _unary(types.float32, types.float32, lambda builder, x: _llvm(builder, "llvm.floor", x))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -60,9 +73,7 @@ def _fma(context: Any, x: Any, y: Any, z: Any) -> Any:
     """x y + z, rounded once where the CPU can."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        number = ir.FloatType()
-        function = ir.FunctionType(number, [number] * 3)
-        return builder.call(builder.module.declare_intrinsic("llvm.fmuladd", [number], function), values)
+        return _llvm(builder, "llvm.fmuladd", *values)
 
     return types.float32(types.float32, types.float32, types.float32), generate
 
@@ -142,20 +153,194 @@ def _laplace(word: Any) -> Any:
 
 
 @inlined
-def _fill_normals(out: Any, counters: Any, first: Any, groups: Any, d0: Any, d1: Any, row: Any, k0: Any, k1: Any) -> None:
-    """Normals of groups of counters from the group `first` on, to the start of `out`, 64 for a group."""
-    for group in range(groups):
-        source = (first + group) * _LANES
-        target = group * (4 * _LANES)
-        for lane in range(_LANES):
-            a, b, c, d = _philox(counters[source + lane], d0, d1, row, k0, k1, _ROUNDS)
-            z0, z1 = _normal_pair(a, b)
-            z2, z3 = _normal_pair(c, d)
-            out[target + lane] = z0
-            out[target + _LANES + lane] = z1
-            out[target + 2 * _LANES + lane] = z2
-            out[target + 3 * _LANES + lane] = z3
+def _words(counter: Any, draw: Any, row: Any, key: Any) -> Any:
+    return _philox(counter, draw[0], draw[1], row, key[0], key[1], _ROUNDS)
+
+
+@inlined
+def _put_normals(out: Any, lane: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+    out[lane], out[LANES + lane] = _normal_pair(a, b)
+    out[2 * LANES + lane], out[3 * LANES + lane] = _normal_pair(c, d)
+
+
+@inlined
+def _put_laplace(out: Any, lane: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+    out[lane] = _laplace(a)
+    out[LANES + lane] = _laplace(b)
+    out[2 * LANES + lane] = _laplace(c)
+    out[3 * LANES + lane] = _laplace(d)
+
+
+@inlined
+def _next_group(out: Any, group: Any, family: Any, draw: Any, row: Any, key: Any) -> None:
+    """The 64 numbers of the counters from 16 `group` on."""
+    if family == LAPLACE:
+        for lane in range(LANES):
+            a, b, c, d = _words(_u(group * LANES + lane), draw, row, key)
+            _put_laplace(out, lane, a, b, c, d)
+    else:
+        for lane in range(LANES):
+            a, b, c, d = _words(_u(group * LANES + lane), draw, row, key)
+            _put_normals(out, lane, a, b, c, d)
+
+
+@inlined
+def _chosen_group(out: Any, counters: Any, family: Any, draw: Any, row: Any, key: Any) -> None:
+    """The 64 numbers of 16 counters."""
+    if family == LAPLACE:
+        for lane in range(LANES):
+            a, b, c, d = _words(counters[lane], draw, row, key)
+            _put_laplace(out, lane, a, b, c, d)
+    else:
+        for lane in range(LANES):
+            a, b, c, d = _words(counters[lane], draw, row, key)
+            _put_normals(out, lane, a, b, c, d)
+
+
+@inlined
+def _exp(x: Any) -> Any:
+    """e^x, relative error below 2e-7; exactly 0 below -87, infinite above 88.7."""
+    inside = x if x > _f(-87.3) else _f(-87.3)
+    inside = inside if inside < _f(88.72) else _f(88.72)
+    power = _floor(_fma(inside, _f(1.4426950408889634), _f(0.5)))
+    r = _fma(power, _f(-0.693359375), inside)
+    r = _fma(power, _f(2.12194440e-4), r)
+    y = _fma(_f(1.9875691500e-4), r, _f(1.3981999507e-3))
+    y = _fma(y, r, _f(8.3334519073e-3))
+    y = _fma(y, r, _f(4.1665795894e-2))
+    y = _fma(y, r, _f(1.6666665459e-1))
+    y = _fma(y, r, _f(5.0000001201e-1))
+    y = _fma(y, r * r, r) + _f(1.0)
+    # 2^power in two factors, as 2^128 is no float.
+    half = _to_int(power) >> np.int32(1)
+    rest = _to_int(power) - half
+    y = y * _from_bits((half + np.int32(127)) << np.int32(23)) * _from_bits((rest + np.int32(127)) << np.int32(23))
+    y = _f(0.0) if x < _f(-87.3) else y
+    y = _f(np.inf) if x > _f(88.72) else y
+    return x if x != x else y  # NaN stays
+
 
 @kernel
-def fill_noise(out,counters,d0,d1,row,k0,k1):
-    _fill_normals(out,counters,0,counters.size//16,d0,d1,row,k0,k1)
+def philox_words(out: Any, counter: Any, key: Any, rounds: Any) -> None:
+    """The four words of one counter, to `out`, `[4]`, uint32. `counter` are four uint32, `rounds` is 7 in all noise."""
+    out[0], out[1], out[2], out[3] = _philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1], rounds)
+
+
+@kernel
+def sample_whole(out: Any, loc: Any, scale: Any, family: Any, sign: Any, draw: Any, key: Any) -> None:
+    """Weights of one draw whose ids are 0, 1, 2, ...: loc + scale z, or its exponential.
+
+    Args:
+        out: `[element]`, float32, written.
+        loc: `[element]`, float32.
+        scale: `[element]`, float32.
+        family: NORMAL, LAPLACE or LOG_NORMAL.
+        sign: See above.
+        draw: See above.
+        key: See above.
+    """
+    noise = np.empty(_GROUP, np.float32)
+    for group in range((out.size + _GROUP - 1) // _GROUP):
+        _next_group(noise, group, family, draw, _u(0), key)
+        start = group * _GROUP
+        place, where, width = out[start : start + _GROUP], loc[start : start + _GROUP], scale[start : start + _GROUP]
+        for i in range(place.size):
+            place[i] = _fma(sign * width[i], noise[i], where[i])
+        if family == LOG_NORMAL:
+            for i in range(place.size):
+                place[i] = _exp(place[i])
+
+
+@kernel
+def sample_chosen(
+    out: Any,
+    loc: Any,
+    scale: Any,
+    counters: Any,
+    ends: Any,
+    sources: Any,
+    targets: Any,
+    family: Any,
+    sign: Any,
+    draw: Any,
+    key: Any,
+) -> None:
+    """Some weights of one draw: `out[targets] = loc + scale z`, or its exponential; other elements are left alone.
+
+    Numbers are made 1 024 at a time, of 256 counters, and used at once.
+
+    Args:
+        out: `[place]`, float32, written in part.
+        loc: `[element]`, float32, in the order in which numbers are made.
+        scale: `[element]`, float32, in the same order.
+        counters: `[counter]`, uint32, a multiple of 16.
+        ends: `[block]`, int64: which elements a block of 256 counters serves ends before `ends[block]`.
+        sources: `[element]`, uint16: the place of an element's number among the 1 024 of its block.
+        targets: `[element]`, uint32: where an element goes; of length 0 for one place after the other.
+        family: NORMAL, LAPLACE or LOG_NORMAL.
+        sign: See above.
+        draw: See above.
+        key: See above.
+    """
+    noise, made = np.empty(SCRATCH, np.float32), np.empty(SCRATCH, np.float32)
+    start = 0
+    for block in range(ends.size):
+        first = block * (SCRATCH // 4)
+        for group in range(min(SCRATCH // 4, counters.size - first) // LANES):
+            offset = first + group * LANES
+            _chosen_group(
+                noise[group * _GROUP : (group + 1) * _GROUP], counters[offset : offset + LANES], family, draw, _u(0), key
+            )
+        end = ends[block]
+        source, where, width = sources[start:end], loc[start:end], scale[start:end]
+        values = made[: end - start] if targets.size else out[start:end]
+        for i in range(values.size):
+            values[i] = _fma(sign * width[i], noise[source[i]], where[i])
+        if family == LOG_NORMAL:
+            for i in range(values.size):
+                values[i] = _exp(values[i])
+        if targets.size:
+            target = targets[start:end]
+            for i in range(values.size):
+                out[target[i]] = values[i]
+        start = end
+
+
+@kernel
+def sample_layer(
+    out: Any, mean: Any, std: Any, examples: Any, counters: Any, sources: Any, relu: Any, sign: Any, draw: Any, key: Any
+) -> None:
+    """One draw of a layer whose units are independent Normals given the example: mean + std z, then relu if wanted.
+
+    Args:
+        out: `[example, unit]`, float32, written.
+        mean: `[example, unit]`, float32.
+        std: `[example, unit]`, float32.
+        examples: `[example]`, uint32: numbers of the examples.
+        counters: `[counter]`, uint32, a multiple of 16; of length 0 if the units' ids are 0, 1, 2, ...
+        sources: `[unit]`, uint32: the place of a unit's number among those of the counters; of length 0 likewise.
+        relu: Whether negative results become 0.
+        sign: See above.
+        draw: See above.
+        key: See above.
+    """
+    units = out.shape[1]
+    is_whole = counters.size == 0
+    groups = (units + _GROUP - 1) // _GROUP if is_whole else counters.size // LANES
+    noise = np.empty(groups * _GROUP, np.float32)
+    gathered = noise if is_whole else np.empty(units, np.float32)
+    floor = _f(0.0) if relu else _f(-np.inf)
+    for n in range(out.shape[0]):
+        for group in range(groups):
+            part = noise[group * _GROUP : (group + 1) * _GROUP]
+            if is_whole:
+                _next_group(part, group, NORMAL, draw, examples[n], key)
+            else:
+                _chosen_group(part, counters[group * LANES : (group + 1) * LANES], NORMAL, draw, examples[n], key)
+        if not is_whole:
+            for j in range(units):
+                gathered[j] = noise[sources[j]]
+        row, centre, width = out[n], mean[n], std[n]
+        for j in range(units):
+            value = _fma(sign * width[j], gathered[j], centre[j])
+            row[j] = floor if value < floor else value

@@ -1,0 +1,196 @@
+"""Keyed noise of the engine `native`: a standard number for every weight or unit, whatever else is computed.
+
+Native noise version 1, a part of what a seed means:
+
+1. A stream has a key of 64 bits, `BLAKE2b-64("bprune native noise 1|PURPOSE|SEED|NAME")` read as two little-endian
+   32-bit numbers `k0, k1`. PURPOSE is `normal` for the weights of Normal and LogNormal posteriors, `laplace` for those
+   of Laplace posteriors, `unit` for the units of a layer; NAME is the stream's key for weights, the engine's for units.
+2. The element with the id `i` has the place `c = 16 (i div 64) + i mod 16`, and takes the output `q = (i div 16) mod 4`
+   of that place: 64 elements share 16 places, so that 16 of them are made at once.
+3. Philox4x32-7 (Salmon et al. 2011) with the key `(k0, k1)` and the counter `(c, DRAW mod 2^32, DRAW div 2^32, ROW)`
+   gives four words `w0 ... w3`. ROW is 0 for weights, the number of the example for units.
+4. A word `w` has the uniform number `u(w) = (w div 2 + 1/2) 2^-31`, rounded to float32, in (0, 1].
+5. Normals: `r0 = sqrt(-2 ln u(w0))`, `t0 = 2 pi 2^-32 w1` with w1 as a signed number, likewise `r1, t1` of `w2, w3`; the
+   four outputs are `r0 cos t0, r0 sin t0, r1 cos t1, r1 sin t1` (Box and Muller 1958). |z| is at most 6.66.
+6. Laplace: the output q is `-ln u(wq)`, negative if wq is odd. |z| is at most 22.2.
+
+The integers are the same everywhere. The floats are the same to the last bit on all CPUs that fuse multiplication and
+addition, whichever elements are made beside them; on others they differ by rounding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from bprune.arrays import AnyArray, FloatArray
+from bprune.lowering.weights import Stream
+
+__all__ = ["NATIVE_NOISE_VERSION", "UnitNoise", "WeightSampler", "noise_key", "standard_noise"]
+
+NATIVE_NOISE_VERSION = 1
+
+_LANES = 16
+_GROUP = 64
+_BLOCK = 256
+_PURPOSES = {"Normal": "normal", "LogNormal": "normal", "Laplace": "laplace"}
+
+
+def noise_key(seed: int, name: str, purpose: str) -> tuple[np.uint32, np.uint32]:
+    """The key of a stream.
+
+    Args:
+        seed: The run's seed.
+        name: The stream's name; for weights `Stream.key`.
+        purpose: `normal`, `laplace` or `unit`.
+    """
+    text = f"bprune native noise {NATIVE_NOISE_VERSION}|{purpose}|{seed}|{name}"
+    return _halves(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
+
+
+class WeightSampler:
+    """Weights of a posterior that are ready to be drawn: loc + scale z, or its exponential for a LogNormal.
+
+    Args:
+        seed: The run's seed.
+        stream: The posterior's stream.
+        family: The posterior's family: Normal, LogNormal or Laplace.
+        loc: `[element]`, float32.
+        scale: `[element]`, float32.
+        ids: The elements' original ids, `[element]`, in any order; None for 0, 1, 2, ...
+        targets: Where an element goes in the flat array that is filled, `[element]`; None for one after the other.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        stream: Stream,
+        family: str,
+        loc: AnyArray,
+        scale: AnyArray,
+        ids: AnyArray | None = None,
+        targets: AnyArray | None = None,
+    ) -> None:
+        from bprune.engines.native import kernels
+
+        self._kernels = kernels
+        self._key = noise_key(seed, stream.key, _PURPOSES[family])
+        self._family = {"Laplace": kernels.LAPLACE, "LogNormal": kernels.LOG_NORMAL}.get(family, kernels.NORMAL)
+        self._loc, self._scale = (np.ascontiguousarray(item, np.float32).reshape(-1) for item in (loc, scale))
+        self._choice: tuple[AnyArray, ...] | None = None
+        count = self._loc.size
+        targets = None if targets is None or _counts_up(targets) else targets
+        if targets is not None or not (ids is None or _counts_up(ids)):
+            self._choose(np.arange(count) if ids is None else ids.reshape(-1), targets)
+
+    def _choose(self, ids: AnyArray, targets: AnyArray | None) -> None:
+        """Put everything in the order in which numbers are made."""
+        counters, places = _needed(ids)
+        blocks = places // (4 * _BLOCK)
+        order = np.argsort(places, kind="stable")
+        ends = np.searchsorted(blocks[order], np.arange(-(-counters.size // _BLOCK)), side="right").astype(np.int64)
+        if targets is None and np.array_equal(order, np.arange(order.size)):
+            goals = np.zeros(0, np.uint32)
+        else:
+            goals = (order if targets is None else targets.reshape(-1)[order]).astype(np.uint32)
+        self._loc, self._scale = self._loc[order], self._scale[order]
+        self._choice = (counters, ends, (places[order] % (4 * _BLOCK)).astype(np.uint16), goals)
+
+    def sample(self, out: FloatArray, draw: int, sign: float = 1.0) -> None:
+        """Draw the weights.
+
+        Args:
+            out: Flat or of the tensor's shape, float32, contiguous. Elements that are nobody's target are left alone.
+            draw: The draw's number.
+            sign: 1, or -1 for the antithetic draw.
+        """
+        flat, number = out.reshape(-1), _halves(draw)
+        common = (self._family, np.float32(sign), number, self._key)
+        if self._choice is None:
+            self._kernels.sample_whole(flat, self._loc, self._scale, *common)
+        else:
+            self._kernels.sample_chosen(flat, self._loc, self._scale, *self._choice, *common)
+
+
+def standard_noise(seed: int, stream: Stream, family: str, ids: AnyArray, draw: int) -> FloatArray:
+    """The standard noise of some elements in one draw, `[element]`; that of a LogNormal is normal.
+
+    Args:
+        seed: The run's seed.
+        stream: The posterior's stream.
+        family: The posterior's family.
+        ids: The elements' original ids, `[element]`.
+        draw: The draw's number.
+    """
+    out = np.empty(ids.size, np.float32)
+    law = "Normal" if family == "LogNormal" else family
+    WeightSampler(seed, stream, law, np.zeros(ids.size), np.ones(ids.size), ids).sample(out, draw)
+    return out
+
+
+class UnitNoise:
+    """Standard normals for the units of a layer, one for each draw, example and unit (local reparameterization).
+
+    Args:
+        seed: The run's seed.
+        name: What the noise belongs to; for a layer the key of its kernel's stream.
+        units: The units' original ids, `[unit]`, in any order; or their number, for 0, 1, 2, ...
+    """
+
+    def __init__(self, seed: int, name: str, units: AnyArray | int) -> None:
+        from bprune.engines.native import kernels
+
+        self._kernels = kernels
+        self._key = noise_key(seed, name, "unit")
+        self._counters, self._sources = np.zeros(0, np.uint32), np.zeros(0, np.uint32)
+        if not isinstance(units, int) and not _counts_up(units):
+            self._counters, places = _needed(units)
+            self._sources = places.astype(np.uint32)
+
+    def layer(
+        self,
+        out: FloatArray,
+        mean: FloatArray,
+        std: FloatArray,
+        examples: AnyArray,
+        draw: int,
+        *,
+        relu: bool = False,
+        sign: float = 1.0,
+    ) -> None:
+        """One draw of the layer's outputs: mean + std z, and then the maximum of it and 0 if wanted.
+
+        Args:
+            out: `[example, unit]`, float32, contiguous, written; may be `mean` or `std`.
+            mean: `[example, unit]`, float32, contiguous.
+            std: `[example, unit]`, float32, contiguous.
+            examples: `[example]`, uint32: numbers of the examples.
+            draw: The draw's number.
+            relu: Whether negative outputs become 0.
+            sign: 1, or -1 for the antithetic draw.
+        """
+        choice = (self._counters, self._sources, bool(relu))
+        self._kernels.sample_layer(out, mean, std, examples, *choice, np.float32(sign), _halves(draw), self._key)
+
+
+def _halves(number: int) -> tuple[np.uint32, np.uint32]:
+    return np.uint32(number & 0xFFFFFFFF), np.uint32(number >> 32)
+
+
+def _counts_up(numbers: AnyArray) -> bool:
+    return np.array_equal(numbers.reshape(-1), np.arange(numbers.size))
+
+
+def _needed(ids: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """The counters that some elements need, and where among the numbers of these the elements' numbers are.
+
+    Returns:
+        `[counter]`, uint32, ascending, the last one repeated up to a multiple of 16; `[element]`, int64.
+    """
+    wide = ids.reshape(-1).astype(np.int64)
+    counters, index = np.unique(_LANES * (wide // _GROUP) + wide % _LANES, return_inverse=True)
+    places = _GROUP * (index // _LANES) + _LANES * (wide // _LANES % 4) + index % _LANES
+    padded = np.pad(counters, (0, -counters.size % _LANES), mode="edge") if counters.size else counters
+    return padded.astype(np.uint32), places
