@@ -64,7 +64,7 @@ def _sliced(nodes: Nodes, variables: dict[str, GraphVariable], node: Any) -> _Pa
         return None
     begin, end, stride = (np.atleast_1d(bound) for bound in bounds if bound is not None)
     flags = {name: int(node.attr[name].i) for name in ("begin_mask", "end_mask", "ellipsis_mask")}
-    if node.attr["new_axis_mask"].i or node.attr["shrink_axis_mask"].i:
+    if node.attr["new_axis_mask"].i or node.attr["shrink_axis_mask"].i or not begin.shape == end.shape == stride.shape:
         return None
     key: list[Any] = []
     for axis in range(begin.size):

@@ -176,12 +176,16 @@ FULL = ("vgg_16", "resnet_18")
 SMALL = tuple(name for name in NETWORKS if name not in FULL)
 """The others."""
 
+SHARED = ("original_2020", "mnist_bnn_fc", "mnist_bnn_conv")
+"""Those that need the shared data."""
+
 _opened: dict[str, World] = {}
 
 
 def each(*names: str) -> list[Any]:
     """Parameters of a test that runs on some networks: with pytest-xdist, a network is opened by one process alone."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+    shared = {name: [pytest.mark.shared_data] for name in SHARED}
+    return [pytest.param(name, marks=[pytest.mark.xdist_group(name), *shared.get(name, [])]) for name in names]
 
 
 def open_world(name: str, request: pytest.FixtureRequest) -> World:
