@@ -51,7 +51,7 @@ class GraphEngine:
         self.output_size = self._count_outputs(case)
 
     def _count_outputs(self, case: Case) -> int:
-        """The columns of a draw: one example of zeros is run, because a graph need not know its own shapes.
+        """The columns of a draw: two examples of zeros are run, because a graph need not know its own shapes.
 
         A graph that was built for a batch size and takes no other (flipout draws signs for each example) is then run
         with batches of that size.
@@ -62,7 +62,7 @@ class GraphEngine:
                 f"the graph does not say which shape its input {case.roles.input!r} has",
                 hint="Name an operation behind it that has a shape, such as a Reshape, with --input-op.",
             )
-        probe = np.zeros([1, *(size or 1 for size in shape[1:])], case.graph.input_dtype)
+        probe = np.zeros([2, *(size or 1 for size in shape[1:])], case.graph.input_dtype)
         try:
             return int(self.draw(probe, range(1)).values.shape[2])
         except (EngineError, UnsupportedError):

@@ -77,7 +77,7 @@ class GraphSession:
         Returns:
             Whether the graph states one.
         """
-        if self._stated is None or not 1 < self._stated <= _LARGEST_BATCH:
+        if self._stated is None or not 1 <= self._stated <= _LARGEST_BATCH:
             return False
         self._batch_size = self._stated
         return True

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import softmax
 
 from bprune.case import load_case
 from bprune.case.output import Output
@@ -104,3 +105,23 @@ def test_heads() -> None:
         class_probabilities(logits[..., None], 2, Output.LOGITS)
     with pytest.raises(UnsupportedError, match=r"must be \[example, ...\]; it is \[2, 2\] for 3 examples"):
         predicted_values(logits, 3)
+
+
+def test_a_graph_that_was_built_for_one_example(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default():
+        source = tf.compat.v1.placeholder(tf.float32, [1, 2, 3], name="x")
+        kernel = tf.compat.v1.get_variable("den/kernel", [6, 2], use_resource=True)
+        tf.identity(tf.reshape(source, [1, 6]) @ kernel, name="logits")
+        with tf.compat.v1.Session() as session:
+            session.run(tf.compat.v1.global_variables_initializer())
+            weights = session.run(kernel)
+            tf.compat.v1.train.Saver().save(session, str(tmp_path / "model-1.ckpt"))
+    (tmp_path / "LayerNames.txt").write_text("den/kernel:0\n")
+    (tmp_path / "OpsNames.txt").write_text("# role input x\n# role logits logits\nx\nlogits\n")
+    case = load_case(tmp_path)
+    network = read_network(case)
+    inputs = np.arange(18, dtype=np.float32).reshape(3, 2, 3) / 10
+    values = GraphEngine(case, network, network.masks, seed=0).draw(inputs, range(1)).values[0]
+    np.testing.assert_allclose(values, softmax(inputs.reshape(3, 6) @ weights, axis=1), rtol=1e-5)

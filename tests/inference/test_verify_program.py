@@ -303,7 +303,7 @@ def test_a_compaction_that_changes_a_draw_fails_law_6(dense: World, monkeypatch:
     assert result.failures[0].startswith("law 6 (compacted equals masked) fails: draw ")
 
 
-@pytest.mark.parametrize(("name", "threshold"), [("dense", 2.0), ("conv", 4.0), ("mixed", 1.0)])
+@pytest.mark.parametrize(("name", "threshold"), [("dense", 2.0), ("conv", 4.0), ("mixed", 1.5)])
 def test_pruned_programs_pass(name: str, threshold: float, request: pytest.FixtureRequest) -> None:
     world = request.getfixturevalue(name)
     masks = plan_pruning(world.case, world.network, Rule(threshold), allow_empty_layers=False).masks
@@ -311,7 +311,7 @@ def test_pruned_programs_pass(name: str, threshold: float, request: pytest.Fixtu
     result = verify(world.case, world.network, masks, oracle, world.inputs, mc_iters=200, seed=3)
     assert result.failures == ()
     assert result.sizes.total.after.live_weights < result.sizes.total.before.live_weights
-    wrong = verify(world.case, world.network, world.network.masks, oracle, world.inputs, mc_iters=200)
+    wrong = verify(world.case, world.network, world.network.masks, oracle, world.inputs, mc_iters=1000)
     assert not wrong.laws.agrees
 
 

@@ -1,0 +1,222 @@
+"""Kernels of sparse layers: products and convolutions with the weights that survived.
+
+All of them keep 16 examples side by side, as one vector: activations are `[channel, row, column, 16]` (a dense layer has
+one row, and columns of 16 examples each). A weight is one number for all of them: it is spread over a vector, and
+multiplied with a run of columns whose sums stay in registers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from bprune.engines.native.jit import kernel
+
+__all__ = ["LONGEST_RUN", "sparse_convolution", "sparse_product"]
+
+_WIDTH = 16
+LONGEST_RUN = 14
+"""Columns whose sums can be kept in registers at a time; 14 fit AVX-512, AVX2 and NEON take 6."""
+
+_f = np.float32
+_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_VECTOR = ir.VectorType(_FLOAT, _WIDTH)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _accumulate(
+    context: Any,
+    sums: Any,
+    sums_at: Any,
+    x: Any,
+    x_at: Any,
+    step: Any,
+    columns: Any,
+    offsets: Any,
+    unit: Any,
+    values: Any,
+    start: Any,
+    end: Any,
+) -> Any:
+    """sums[c] += values[p] x[offsets[p] unit + c step], for all columns c and all p from start to end; there is at least one.
+
+    `sums` and `x` are flat; c-th sums are the 16 numbers at `sums_at + 16 c`, those of x are counted from `x_at`. All
+    integers are int64, but offsets are uint32. LLVM's own vectoriser would keep the sums in memory.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        named = dict(zip(_ARGUMENTS, arguments, strict=True))
+        for name, kind in zip(_ARGUMENTS, signature.args, strict=True):
+            if isinstance(kind, types.Array):
+                named[name] = context.make_array(kind)(context, builder, named[name]).data
+        named["sums"] = builder.gep(named["sums"], [named["sums_at"]])
+        named["x"] = builder.gep(named["x"], [named["x_at"]])
+        done = builder.append_basic_block("done")
+        choice = builder.switch(named["columns"], done)
+        for count in range(1, LONGEST_RUN + 1):
+            block = builder.append_basic_block(f"columns_{count}")
+            choice.add_case(_INT64(count), block)
+            builder.position_at_end(block)
+            _emit_run(builder, count, done, **named)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    integer = types.int64
+    arrays = [types.Array(item, 1, "C") for item in (types.float32, types.uint32)]
+    numbers, places = arrays
+    given = (numbers, integer, numbers, integer, integer, integer, places, integer, numbers, integer, integer)
+    return types.none(*given), generate
+
+
+_ARGUMENTS = ("sums", "sums_at", "x", "x_at", "step", "columns", "offsets", "unit", "values", "start", "end")
+
+
+def _emit_run(builder: Any, count: int, done: Any, **named: Any) -> None:
+    """The code for a number of columns that is known: load the sums, loop over the weights, store the sums."""
+    before = builder.block
+    loop, after = builder.append_basic_block("weights"), builder.append_basic_block("store")
+    places = [_vector_at(builder, named["sums"], _INT64(_WIDTH * c)) for c in range(count)]
+    first = [builder.load(place, align=4) for place in places]
+    shifts = [builder.mul(named["step"], _INT64(c)) for c in range(count)]
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    index = builder.phi(_INT64)
+    sums = [builder.phi(_VECTOR) for _ in range(count)]
+    offset = builder.zext(builder.load(builder.gep(named["offsets"], [index])), _INT64)
+    start = builder.gep(named["x"], [builder.mul(offset, named["unit"])])
+    weight = _spread(builder, builder.load(builder.gep(named["values"], [index])))
+    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{_WIDTH}f32", (), ir.FunctionType(_VECTOR, [_VECTOR] * 3))
+    added = []
+    for total, shift in zip(sums, shifts, strict=True):
+        element = builder.load(_vector_at(builder, start, shift), align=4)
+        added.append(builder.call(fma, [weight, element, total]))
+    following = builder.add(index, _INT64(1))
+    index.add_incoming(named["start"], before)
+    index.add_incoming(following, loop)
+    for total, initial, new in zip(sums, first, added, strict=True):
+        total.add_incoming(initial, before)
+        total.add_incoming(new, loop)
+    builder.cbranch(builder.icmp_signed("<", following, named["end"]), loop, after)
+
+    builder.position_at_end(after)
+    for place, new in zip(places, added, strict=True):
+        builder.store(new, place, align=4)
+    builder.branch(done)
+
+
+def _vector_at(builder: Any, base: Any, shift: Any) -> Any:
+    return builder.bitcast(builder.gep(base, [shift]), ir.PointerType(_VECTOR))
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, _INT32(0))
+    return builder.shuffle_vector(single, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT32, _WIDTH), None))
+
+
+@kernel
+def sparse_product(out: Any, x: Any, ends: Any, inputs: Any, values: Any, bias: Any, relu: Any, longest: Any) -> None:
+    """y = W x + b for a tile of examples, then relu if wanted; W by its rows.
+
+    Args:
+        out: `[output, example]`, float32, written.
+        x: `[input, example]`, float32; the number of examples is a multiple of 16.
+        ends: `[block, output]`, int64: where the weights of an output in a block of inputs end in `values`. They are
+            ordered by block, then output.
+        inputs: `[weight]`, uint32: a weight's input.
+        values: `[weight]`, float32.
+        bias: `[output]`, float32.
+        relu: Whether negative results become 0.
+        longest: Columns of 16 examples to run at a time, at most LONGEST_RUN.
+    """
+    examples = x.shape[1]
+    columns = examples // _WIDTH
+    floor = _f(0.0) if relu else _f(-np.inf)
+    flat_x, flat_out = x.reshape(-1), out.reshape(-1)
+    for row in range(out.shape[0]):
+        out[row] = bias[row]
+    start = 0
+    for block in range(ends.shape[0]):
+        for row in range(out.shape[0]):
+            end = ends[block, row]
+            at = 0
+            while at < columns and end > start:
+                run = min(longest, columns - at)
+                place = row * examples + at * _WIDTH
+                _accumulate(flat_out, place, flat_x, at * _WIDTH, _WIDTH, run, inputs, examples, values, start, end)
+                at += run
+            start = end
+    if relu:
+        for i in range(flat_out.size):
+            flat_out[i] = floor if flat_out[i] < floor else flat_out[i]
+
+
+@kernel
+def sparse_convolution(
+    out: Any,
+    x: Any,
+    ends: Any,
+    offsets: Any,
+    values: Any,
+    bias: Any,
+    strides: Any,
+    corner: Any,
+    size: Any,
+    relu: Any,
+    longest: Any,
+) -> None:
+    """A convolution of 16 examples, then relu if wanted.
+
+    Args:
+        out: `[channel, row, column, 16]`, float32, written in part.
+        x: `[channel, row, column, 16]`, float32, zeros around it included.
+        ends: `[block, output]`, int64: where the weights of an output channel in a block of input channels end in
+            `values`. They are ordered by block, then output channel.
+        offsets: `[weight]`, uint32: how many columns of 16 lie between the corner of a window and what the weight is
+            multiplied with: `(channel rows + i) columns + j`.
+        values: `[weight]`, float32.
+        bias: `[output]`, float32.
+        strides: Two int64.
+        corner: Where the result begins in `out`, (row, column): `out` may have margins for the zeros of what follows.
+        size: How many rows and columns the result has.
+        relu: Whether negative results become 0.
+        longest: Columns to run at a time, at most LONGEST_RUN.
+    """
+    channels, columns = out.shape[0], size[1]
+    floor = _f(0.0) if relu else _f(-np.inf)
+    sums = np.empty(channels * columns * _WIDTH, np.float32)
+    flat = x.reshape(-1)
+    runs = (columns + longest - 1) // longest
+    for row in range(size[0]):
+        for channel in range(channels):
+            sums[channel * columns * _WIDTH : (channel + 1) * columns * _WIDTH] = bias[channel]
+        top = row * strides[0] * x.shape[2]
+        start = 0
+        for block in range(ends.shape[0]):
+            for channel in range(channels):
+                end = ends[block, channel]
+                for run in range(runs if end > start else 0):
+                    at, stop = run * columns // runs, (run + 1) * columns // runs
+                    _accumulate(
+                        sums,
+                        (channel * columns + at) * _WIDTH,
+                        flat,
+                        (top + at * strides[1]) * _WIDTH,
+                        strides[1] * _WIDTH,
+                        stop - at,
+                        offsets,
+                        _WIDTH,
+                        values,
+                        start,
+                        end,
+                    )
+                start = end
+        for channel in range(channels):
+            part = sums[channel * columns * _WIDTH : (channel + 1) * columns * _WIDTH]
+            place = out[channel, corner[0] + row, corner[1] : corner[1] + columns].reshape(-1)
+            for i in range(part.size):
+                place[i] = floor if part[i] < floor else part[i]
