@@ -93,17 +93,18 @@ run_options: Callable[[Any], Any] = _group(
     ),
     click.option(
         "--engine",
-        type=click.Choice(["auto", "graph", "tensorflow"]),
+        type=click.Choice(["auto", "graph", "tensorflow", "native"]),
         default="auto",
         show_default=True,
-        help="auto: the compacted network where it can be lowered, the graph as it was trained else.",
+        help="native, tensorflow: the compacted network, on the CPU or any device. graph: as it was trained.",
     ),
     click.option(
         "--sampling",
-        type=click.Choice(["auto", "weights", "as-trained"]),
+        type=click.Choice(["auto", "per-example", "weights", "as-trained"]),
         default="auto",
         show_default=True,
-        help="weights: one set of weights for all examples of a draw. as-trained: flipout and so on, graph alone.",
+        help="weights: one set for all examples of a draw. per-example: the fastest that is exact for each example. "
+        "as-trained: flipout and so on, graph alone.",
     ),
     click.option(
         "--precision",

@@ -16,6 +16,8 @@ class Sampling(str, enum.Enum):
 
     AS_TRAINED = "as-trained"
     """Each layer samples the way its TFP class does: flipout, reparameterization, local reparameterization."""
+    PER_EXAMPLE = "per-example"
+    """Every example has draws of its own where that is exact for each example and faster, shared weights elsewhere."""
     WEIGHTS = "weights"
     """One set of weights for all examples of a draw: every draw is one coherent network."""
 
@@ -61,12 +63,14 @@ class Engine(Protocol):
         """
         ...
 
-    def draw(self, inputs: AnyArray, draws: range) -> Draws:
+    def draw(self, inputs: AnyArray, draws: range, first: int = 0) -> Draws:
         """Run some draws on some inputs.
 
         Args:
             inputs: `[example, ...]`, of the shape and dtype of the case's input.
             draws: The numbers of the draws to run.
+            first: The number of the first of these examples in the whole run; examples that are drawn one by one have
+                noise that depends on it.
 
         Returns:
             The draws, in the order of `draws`.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bprune.arrays import BoolArray
 from bprune.case.case import Case
@@ -20,6 +21,9 @@ from bprune.posterior.posterior import Network
 
 __all__ = ["EngineName", "Prepared", "prepare_engine"]
 
+if TYPE_CHECKING:
+    from bprune.engines.native import NativeEngine
+
 _Choice = TypeVar("_Choice", bound=enum.Enum)
 
 
@@ -27,11 +31,19 @@ class EngineName(str, enum.Enum):
     """Which engine runs the draws."""
 
     AUTO = "auto"
-    """The program engine where the network can be lowered, the graph engine else; the reason is told."""
+    """A program engine where the network can be lowered, the graph engine else; the reason is told.
+
+    Of the program engines native, or tensorflow where it sees a GPU or bfloat16 is wanted.
+    """
     GRAPH = "graph"
     """The rebuilt TensorFlow graph, as it was trained."""
     TENSORFLOW = "tensorflow"
-    """The lowered and compacted program, with TensorFlow operations."""
+    """The lowered and compacted program, with TensorFlow operations, on any device that it sees."""
+    NATIVE = "native"
+    """The same program on the CPU, with kernels compiled for it."""
+
+
+_PROGRAM_ENGINES = (EngineName.TENSORFLOW, EngineName.NATIVE)
 
 
 @dataclass(frozen=True)
@@ -87,9 +99,13 @@ def prepare_engine(
         reason = "only the graph samples as it was trained"
     if not reason:
         try:
-            return _program_engine(case, network, masks, seed, precision, compact)
+            return _program_engine(case, network, masks, seed, _Wish(name, sampling, precision), compact)
         except (UnsupportedError, SelfCheckError, EngineError) as error:
-            if name is EngineName.TENSORFLOW or sampling is Sampling.WEIGHTS or precision is not Precision.FLOAT32:
+            if (
+                name in _PROGRAM_ENGINES
+                or sampling not in (None, Sampling.AS_TRAINED)
+                or precision is not Precision.FLOAT32
+            ):
                 raise
             reason = error.message
     engine = GraphEngine(case, network, masks, seed)
@@ -97,13 +113,17 @@ def prepare_engine(
     return Prepared(engine, Plan(engine.name, engine.sampling.value, precision.value, reason, lines))
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for."""
+
+    name: EngineName
+    sampling: Sampling | None
+    precision: Precision
+
+
 def _program_engine(
-    case: Case,
-    network: Network,
-    masks: Mapping[str, BoolArray],
-    seed: int,
-    precision: Precision,
-    compact: bool,
+    case: Case, network: Network, masks: Mapping[str, BoolArray], seed: int, wish: _Wish, compact: bool
 ) -> Prepared:
     from bprune.lowering.lower import lower, specialise
 
@@ -111,11 +131,29 @@ def _program_engine(
     program = specialise(whole, masks, compact=compact)
     error = check_lowering(case, network, program, masks)
     notes = [f"with all scales 0 the program differs from the graph by {error:.1g} of the largest output"]
+    precision = wish.precision
     if precision is Precision.BFLOAT16:
         precision, note = _affordable(program, case)
         notes.append(note)
-    engine = TensorFlowEngine(program, case.roles.kind, seed, precision)
-    return Prepared(engine, _plan(engine, whole, program, notes))
+    kind = case.roles.kind
+    if wish.name is EngineName.NATIVE or (wish.name is EngineName.AUTO and _native_is_best(wish)):
+        from bprune.engines.native import NativeEngine
+
+        native = NativeEngine(program, kind, seed, wish.sampling or Sampling.PER_EXAMPLE)
+        return Prepared(native, _plan(native, whole, program, [*native.describe(), *notes], frozenset(program.by_name)))
+    engine = TensorFlowEngine(program, kind, seed, precision)
+    return Prepared(engine, _plan(engine, whole, program, notes, engine.wide))
+
+
+def _native_is_best(wish: _Wish) -> bool:
+    """Whether the CPU is what there is, and its compiler is installed."""
+    import tensorflow as tf
+
+    if wish.sampling is Sampling.PER_EXAMPLE:
+        return True
+    if wish.precision is not Precision.FLOAT32 or tf.config.list_physical_devices("GPU"):
+        return False
+    return importlib.util.find_spec("numba") is not None
 
 
 def _affordable(program: Program, case: Case) -> tuple[Precision, str]:
@@ -127,7 +165,9 @@ def _affordable(program: Program, case: Case) -> tuple[Precision, str]:
     return Precision.FLOAT32, f"{told}, {LARGEST_BFLOAT16_DIFFERENCE:g} is allowed: float32 is used"
 
 
-def _plan(engine: TensorFlowEngine, whole: Program, program: Program, notes: list[str]) -> Plan:
+def _plan(
+    engine: TensorFlowEngine | NativeEngine, whole: Program, program: Program, notes: list[str], wide: frozenset[str]
+) -> Plan:
     from bprune.lowering.size import compare_sizes
 
     total = compare_sizes(whole, program).total
@@ -139,7 +179,7 @@ def _plan(engine: TensorFlowEngine, whole: Program, program: Program, notes: lis
         f"engine {engine.name}, sampling {engine.sampling.value}, {engine.precision.value}, "
         f"blocks of up to {engine.block} examples",
         f"{total.after.multiply_adds:,} multiply-adds per example and draw; {total.before.multiply_adds:,} unpruned",
-        *layer_lines(whole, program, engine.wide, engine.precision),
+        *layer_lines(whole, program, wide, engine.precision),
         *notes,
     )
     return Plan(engine.name, engine.sampling.value, engine.precision.value, "", lines, *sizes)
@@ -151,7 +191,7 @@ def _check_choice(name: EngineName, sampling: Sampling | None, precision: Precis
     if name is EngineName.GRAPH and sampling is Sampling.WEIGHTS:
         raise UsageError(
             "the engine graph samples as the network was trained, and cannot share one set of weights",
-            hint="Leave --engine out, or choose --engine tensorflow.",
+            hint="Leave --engine out, or choose --engine tensorflow or native.",
         )
     if precision is not Precision.FLOAT32 and (name is EngineName.GRAPH or as_trained):
         what = "the engine graph" if name is EngineName.GRAPH else "--sampling as-trained, which the graph alone does,"
@@ -159,10 +199,19 @@ def _check_choice(name: EngineName, sampling: Sampling | None, precision: Precis
             f"{what} computes in the precision of the training; --precision {precision.value} does not go with it",
             hint="Leave --precision out, or choose --engine tensorflow with --sampling weights.",
         )
-    if name is EngineName.TENSORFLOW and as_trained:
+    if name in _PROGRAM_ENGINES and as_trained:
         raise UsageError(
-            "the engine tensorflow draws one set of weights for all examples, not as the network was trained",
+            f"the engine {name.value} draws from the lowered network, not as it was trained",
             hint="Leave --sampling out, or choose --engine graph.",
+        )
+    if sampling is Sampling.PER_EXAMPLE and name in (EngineName.GRAPH, EngineName.TENSORFLOW):
+        raise UsageError(
+            f"the engine {name.value} does not sample per example",
+            hint="Leave --sampling out, or choose --engine native.",
+        )
+    if name is EngineName.NATIVE and precision is not Precision.FLOAT32:
+        raise UsageError(
+            "the engine native computes in float32", hint="Leave --precision out, or choose --engine tensorflow."
         )
 
 

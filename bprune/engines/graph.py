@@ -77,7 +77,7 @@ class GraphEngine:
         """The bytes of all tensors of one draw that grow with the number of examples, per example."""
         return self._session.example_bytes
 
-    def draw(self, inputs: AnyArray, draws: range) -> Draws:
+    def draw(self, inputs: AnyArray, draws: range, first: int = 0) -> Draws:
         """Run the graph once per draw; see `bprune.engines.base.Engine.draw`."""
         values: list[FloatArray] = []
         scales: list[FloatArray] = []

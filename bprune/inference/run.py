@@ -125,7 +125,7 @@ def run_draws(
         moments = _start(task, len(block), engine.output_size)
         for first in range(0, mc_iters, blocks.draws):
             numbers = range(first, min(first + blocks.draws, mc_iters))
-            draws = engine.draw(block, numbers)
+            draws = engine.draw(block, numbers, start)
             moments = (
                 moments.update(draws, targets) if isinstance(moments, RegressionMoments) else moments.update(draws)
             )

@@ -25,11 +25,14 @@ class Stream:
         call: 0 for the first use of the posterior in the network, 1 for the second: a layer that is called twice
             samples twice.
         size: How many elements the posterior had before anything was removed; ids are below.
+        units: The size of its last axis then, so that an element's unit is its id modulo `units`; 1 where there are no
+            units.
     """
 
     posterior: str
     call: int
     size: int
+    units: int = 1
 
     @property
     def key(self) -> str:

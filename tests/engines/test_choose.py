@@ -13,6 +13,7 @@ from bprune.case import Case, load_case
 from bprune.engines import Sampling, choose
 from bprune.engines.choose import EngineName, prepare_engine
 from bprune.engines.graph import GraphEngine
+from bprune.engines.native import NativeEngine
 from bprune.engines.tensorflow import Precision, TensorFlowEngine
 from bprune.errors import BPruneError, EngineError, NotLoweredError, SelfCheckError, UsageError
 from bprune.posterior import Network, read_network
@@ -30,14 +31,20 @@ def mixed(mixed_case: Path) -> tuple[Case, Network]:
 def test_auto_takes_the_program_where_the_network_can_be_lowered(mixed: tuple[Case, Network]) -> None:
     case, network = mixed
     prepared = prepare_engine(case, network, network.masks)
-    assert isinstance(prepared.engine, TensorFlowEngine)
-    assert prepared.plan.engine == "tensorflow"
+    assert isinstance(prepared.engine, NativeEngine)
+    assert prepared.plan.engine == "native"
     assert prepared.plan.sampling == "weights"
     assert prepared.plan.reason == ""
     told = "\n".join(prepared.plan.lines)
     for words in ("blocks of up to", "flip: dense 6x8, 48 of 48 weights live, float32", "all scales 0"):
         assert words in told
     assert json.loads(prepared.plan.to_json())["before"]["weights"] >= 159
+
+
+def test_bfloat16_is_for_tensorflow(mixed: tuple[Case, Network]) -> None:
+    case, network = mixed
+    prepared = prepare_engine(case, network, network.masks, precision="bfloat16")
+    assert isinstance(prepared.engine, TensorFlowEngine)
 
 
 def test_both_engines_have_one_law(mixed: tuple[Case, Network]) -> None:
@@ -101,9 +108,12 @@ def test_as_trained_is_the_graph(mixed: tuple[Case, Network]) -> None:
         ({"name": "graph", "sampling": "weights"}, "cannot share one set of weights"),
         ({"name": "graph", "precision": "bfloat16"}, "--precision bfloat16 does not go with it"),
         ({"sampling": "as-trained", "precision": "bfloat16"}, "which the graph alone does"),
-        ({"name": "tensorflow", "sampling": "as-trained"}, "not as the network was trained"),
-        ({"name": "tensorfow"}, "the engine 'tensorfow' is not one of auto, graph, tensorflow"),
-        ({"sampling": "flipout"}, "the sampling 'flipout' is not one of as-trained, weights"),
+        ({"name": "tensorflow", "sampling": "as-trained"}, "not as it was trained"),
+        ({"name": "native", "sampling": "as-trained"}, "not as it was trained"),
+        ({"name": "tensorflow", "sampling": "per-example"}, "does not sample per example"),
+        ({"name": "native", "precision": "bfloat16"}, "the engine native computes in float32"),
+        ({"name": "tensorfow"}, "the engine 'tensorfow' is not one of auto, graph, tensorflow, native"),
+        ({"sampling": "flipout"}, "the sampling 'flipout' is not one of as-trained, per-example, weights"),
         ({"precision": "float16"}, "the precision 'float16' is not one of float32, bfloat16"),
     ],
 )

@@ -49,7 +49,7 @@ class _Recorded:
     def example_bytes(self) -> int:
         return self._engine.example_bytes()
 
-    def draw(self, inputs: AnyArray, draws: range) -> Draws:
+    def draw(self, inputs: AnyArray, draws: range, first: int = 0) -> Draws:
         key = (inputs.tobytes(), draws)
         if key not in self._known:
             self._known[key] = self._engine.draw(inputs, draws)

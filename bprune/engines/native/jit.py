@@ -23,12 +23,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from llvmlite import binding
-from numba.core.caching import FunctionCache
+from llvmlite import binding  # type: ignore[import-untyped]
+from numba import extending
+from numba.core import caching
 
-__all__ = ["cache_folder", "inlined", "kernel"]
+__all__ = ["cache_folder", "inlined", "intrinsic", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_numba: Any = numba
+_FunctionCache: Any = caching.FunctionCache
 
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
 """Freedoms of float arithmetic that let loops be vectorised. Infinities and NaN keep their meaning."""
@@ -42,7 +46,7 @@ def kernel(function: F) -> F:
     Args:
         function: The kernel. It should be called with one combination of argument types only.
     """
-    compiled = numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")(function)
+    compiled: Any = _numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")(function)
     folder = cache_folder()
     if folder is not None:
         # Whatever is wrong with the cache, or with what this module knows of numba, the kernel works without it.
@@ -60,10 +64,20 @@ def inlined(function: F) -> F:
     Args:
         function: The function.
     """
-    return numba.njit(fastmath=False, error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
+    compiled: F = _numba.njit(fastmath=False, error_model="numpy", forceinline=True)(function)
+    return compiled
 
 
-class _KernelCache(FunctionCache):  # type: ignore[misc]
+def intrinsic(generate: Callable[..., Any]) -> Any:
+    """A function that kernels call, whose machine code is written by hand.
+
+    Args:
+        generate: See numba's `extending.intrinsic`.
+    """
+    return extending.intrinsic(generate)
+
+
+class _KernelCache(_FunctionCache):  # type: ignore[misc]
     """numba's cache of one kernel, for which a damaged file is an absent one, and a full disk none of its business."""
 
     def load_overload(self, *args: Any) -> Any:
@@ -84,12 +98,12 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
 def _cache_in(folder: Path, function: Callable[..., Any]) -> _KernelCache:
     """The cache of a kernel in a folder. numba reads its setting while the cache is made, and only then."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    before = _numba.config.CACHE_DIR
+    _numba.config.CACHE_DIR = str(folder)
     try:
         return _KernelCache(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _numba.config.CACHE_DIR = before
 
 
 @functools.cache
@@ -112,8 +126,8 @@ def cache_folder() -> Path | None:
 
 
 def _root() -> Path:
-    if numba.config.CACHE_DIR:
-        return Path(numba.config.CACHE_DIR) / "bprune"
+    if _numba.config.CACHE_DIR:
+        return Path(_numba.config.CACHE_DIR) / "bprune"
     caches = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "bprune"
 

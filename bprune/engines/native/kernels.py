@@ -1,4 +1,4 @@
-"""Kernels that make noise, fused with what it is used for. `bprune.engines.native.noise` says which noise, and calls them.
+"""Kernels that make noise, fused with its use. `bprune.engines.native.noise` says which noise, and calls them.
 
 A group of 16 counters gives 64 numbers: a vectorised loop over the 16 lanes writes the four outputs of each counter to
 four runs of 16. Arithmetic of the noise is exact to the last bit (`inlined`); what is made of it may be rounded freely.
@@ -12,14 +12,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
-from numba.extending import intrinsic
 
-from bprune.arrays import AnyArray, FloatArray
-from bprune.engines.native.jit import inlined, kernel
+from bprune.engines.native.jit import inlined, intrinsic, kernel
 
-__all__ = ["LANES", "LAPLACE", "LOG_NORMAL", "NORMAL", "SCRATCH", "philox_words", "sample_chosen", "sample_layer", "sample_whole"]
+__all__ = [
+    "LANES",
+    "LAPLACE",
+    "LOG_NORMAL",
+    "NORMAL",
+    "SCRATCH",
+    "philox_words",
+    "sample_chosen",
+    "sample_layer",
+    "sample_whole",
+]
 
 _f = np.float32
 _u = np.uint32
@@ -68,7 +76,7 @@ _sqrt = _unary(types.float32, types.float32, lambda builder, x: _llvm(builder, "
 _floor = _unary(types.float32, types.float32, lambda builder, x: _llvm(builder, "llvm.floor", x))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _fma(context: Any, x: Any, y: Any, z: Any) -> Any:
     """x y + z, rounded once where the CPU can."""
 
@@ -289,7 +297,12 @@ def sample_chosen(
         for group in range(min(SCRATCH // 4, counters.size - first) // LANES):
             offset = first + group * LANES
             _chosen_group(
-                noise[group * _GROUP : (group + 1) * _GROUP], counters[offset : offset + LANES], family, draw, _u(0), key
+                noise[group * _GROUP : (group + 1) * _GROUP],
+                counters[offset : offset + LANES],
+                family,
+                draw,
+                _u(0),
+                key,
             )
         end = ends[block]
         source, where, width = sources[start:end], loc[start:end], scale[start:end]

@@ -1,7 +1,7 @@
 """Kernels of sparse layers: products and convolutions with the weights that survived.
 
-All of them keep 16 examples side by side, as one vector: activations are `[channel, row, column, 16]` (a dense layer has
-one row, and columns of 16 examples each). A weight is one number for all of them: it is spread over a vector, and
+All of them keep 16 examples side by side, as one vector: activations are `[channel, row, column, 16]` (a dense layer
+has one row, and columns of 16 examples each). A weight is one number for all of them: it is spread over a vector, and
 multiplied with a run of columns whose sums stay in registers.
 """
 
@@ -10,24 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba.core import types
-from numba.extending import intrinsic
 
-from bprune.engines.native.jit import kernel
+from bprune.engines.native.jit import intrinsic, kernel
 
 __all__ = ["LONGEST_RUN", "sparse_convolution", "sparse_product"]
 
 _WIDTH = 16
-LONGEST_RUN = 14
-"""Columns whose sums can be kept in registers at a time; 14 fit AVX-512, AVX2 and NEON take 6."""
+LONGEST_RUN = 12 if binding.get_host_cpu_features().get("avx512f") else 6
+"""Columns whose sums are kept in registers at a time: 32 registers of 16 numbers, or as many bytes in smaller ones."""
 
 _f = np.float32
 _FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, _WIDTH)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _accumulate(
     context: Any,
     sums: Any,
@@ -42,10 +41,10 @@ def _accumulate(
     start: Any,
     end: Any,
 ) -> Any:
-    """sums[c] += values[p] x[offsets[p] unit + c step], for all columns c and all p from start to end; there is at least one.
+    """sums[c] += values[p] x[offsets[p] unit + c step], for all columns c and all p from start to end.
 
-    `sums` and `x` are flat; c-th sums are the 16 numbers at `sums_at + 16 c`, those of x are counted from `x_at`. All
-    integers are int64, but offsets are uint32. LLVM's own vectoriser would keep the sums in memory.
+    There is at least one p. `sums` and `x` are flat; the c-th sums are the 16 numbers at `sums_at + 16 c`, those of x
+    are counted from `x_at`. Offsets are uint32, other integers int64. LLVM's vectoriser would keep the sums in memory.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -115,11 +114,13 @@ def _vector_at(builder: Any, base: Any, shift: Any) -> Any:
 
 def _spread(builder: Any, number: Any) -> Any:
     single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, _INT32(0))
-    return builder.shuffle_vector(single, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT32, _WIDTH), None))
+    return builder.shuffle_vector(
+        single, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT32, _WIDTH), None)
+    )
 
 
 @kernel
-def sparse_product(out: Any, x: Any, ends: Any, inputs: Any, values: Any, bias: Any, relu: Any, longest: Any) -> None:
+def sparse_product(out: Any, x: Any, ends: Any, inputs: Any, values: Any, bias: Any, relu: Any) -> None:
     """y = W x + b for a tile of examples, then relu if wanted; W by its rows.
 
     Args:
@@ -131,28 +132,27 @@ def sparse_product(out: Any, x: Any, ends: Any, inputs: Any, values: Any, bias: 
         values: `[weight]`, float32.
         bias: `[output]`, float32.
         relu: Whether negative results become 0.
-        longest: Columns of 16 examples to run at a time, at most LONGEST_RUN.
     """
     examples = x.shape[1]
     columns = examples // _WIDTH
-    floor = _f(0.0) if relu else _f(-np.inf)
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     for row in range(out.shape[0]):
         out[row] = bias[row]
+    runs = (columns + LONGEST_RUN - 1) // LONGEST_RUN
     start = 0
     for block in range(ends.shape[0]):
         for row in range(out.shape[0]):
             end = ends[block, row]
-            at = 0
-            while at < columns and end > start:
-                run = min(longest, columns - at)
+            for run in range(runs if end > start else 0):
+                at, stop = run * columns // runs, (run + 1) * columns // runs
                 place = row * examples + at * _WIDTH
-                _accumulate(flat_out, place, flat_x, at * _WIDTH, _WIDTH, run, inputs, examples, values, start, end)
-                at += run
+                _accumulate(
+                    flat_out, place, flat_x, at * _WIDTH, _WIDTH, stop - at, inputs, examples, values, start, end
+                )
             start = end
     if relu:
         for i in range(flat_out.size):
-            flat_out[i] = floor if flat_out[i] < floor else flat_out[i]
+            flat_out[i] = _f(0.0) if flat_out[i] < _f(0.0) else flat_out[i]
 
 
 @kernel
@@ -167,7 +167,6 @@ def sparse_convolution(
     corner: Any,
     size: Any,
     relu: Any,
-    longest: Any,
 ) -> None:
     """A convolution of 16 examples, then relu if wanted.
 
@@ -184,13 +183,12 @@ def sparse_convolution(
         corner: Where the result begins in `out`, (row, column): `out` may have margins for the zeros of what follows.
         size: How many rows and columns the result has.
         relu: Whether negative results become 0.
-        longest: Columns to run at a time, at most LONGEST_RUN.
     """
     channels, columns = out.shape[0], size[1]
     floor = _f(0.0) if relu else _f(-np.inf)
     sums = np.empty(channels * columns * _WIDTH, np.float32)
     flat = x.reshape(-1)
-    runs = (columns + longest - 1) // longest
+    runs = (columns + LONGEST_RUN - 1) // LONGEST_RUN
     for row in range(size[0]):
         for channel in range(channels):
             sums[channel * columns * _WIDTH : (channel + 1) * columns * _WIDTH] = bias[channel]

@@ -10,8 +10,8 @@ Native noise version 1, a part of what a seed means:
 3. Philox4x32-7 (Salmon et al. 2011) with the key `(k0, k1)` and the counter `(c, DRAW mod 2^32, DRAW div 2^32, ROW)`
    gives four words `w0 ... w3`. ROW is 0 for weights, the number of the example for units.
 4. A word `w` has the uniform number `u(w) = (w div 2 + 1/2) 2^-31`, rounded to float32, in (0, 1].
-5. Normals: `r0 = sqrt(-2 ln u(w0))`, `t0 = 2 pi 2^-32 w1` with w1 as a signed number, likewise `r1, t1` of `w2, w3`; the
-   four outputs are `r0 cos t0, r0 sin t0, r1 cos t1, r1 sin t1` (Box and Muller 1958). |z| is at most 6.66.
+5. Normals: `r0 = sqrt(-2 ln u(w0))`, `t0 = 2 pi 2^-32 w1` with w1 as a signed number, likewise `r1, t1` of `w2, w3`;
+   the four outputs are `r0 cos t0, r0 sin t0, r1 cos t1, r1 sin t1` (Box and Muller 1958). |z| is at most 6.66.
 6. Laplace: the output q is `-ln u(wq)`, negative if wq is odd. |z| is at most 22.2.
 
 The integers are the same everywhere. The floats are the same to the last bit on all CPUs that fuse multiplication and
@@ -21,7 +21,6 @@ addition, whichever elements are made beside them; on others they differ by roun
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 
@@ -61,6 +60,9 @@ class WeightSampler:
         scale: `[element]`, float32.
         ids: The elements' original ids, `[element]`, in any order; None for 0, 1, 2, ...
         targets: Where an element goes in the flat array that is filled, `[element]`; None for one after the other.
+
+    Raises:
+        ValueError: If ids are repeated.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class WeightSampler:
         self._kernels = kernels
         self._key = noise_key(seed, stream.key, _PURPOSES[family])
         self._family = {"Laplace": kernels.LAPLACE, "LogNormal": kernels.LOG_NORMAL}.get(family, kernels.NORMAL)
-        self._loc, self._scale = (np.ascontiguousarray(item, np.float32).reshape(-1) for item in (loc, scale))
+        self._loc, self._scale = (np.require(item, np.float32, ["C", "W"]).reshape(-1) for item in (loc, scale))
         self._choice: tuple[AnyArray, ...] | None = None
         count = self._loc.size
         targets = None if targets is None or _counts_up(targets) else targets
@@ -91,6 +93,8 @@ class WeightSampler:
         blocks = places // (4 * _BLOCK)
         order = np.argsort(places, kind="stable")
         ends = np.searchsorted(blocks[order], np.arange(-(-counters.size // _BLOCK)), side="right").astype(np.int64)
+        if np.any(np.diff(ends, prepend=0) > 4 * _BLOCK):
+            raise ValueError("some ids of sampled weights are the same; each element has one of its own")
         if targets is None and np.array_equal(order, np.arange(order.size)):
             goals = np.zeros(0, np.uint32)
         else:
@@ -106,12 +110,13 @@ class WeightSampler:
             draw: The draw's number.
             sign: 1, or -1 for the antithetic draw.
         """
-        flat, number = out.reshape(-1), _halves(draw)
-        common = (self._family, np.float32(sign), number, self._key)
+        flat = out.reshape(-1)
+        weights, common = (self._loc, self._scale), (self._family, np.float32(sign), _halves(draw), self._key)
         if self._choice is None:
-            self._kernels.sample_whole(flat, self._loc, self._scale, *common)
+            self._kernels.sample_whole(flat, *weights, *common)
         else:
-            self._kernels.sample_chosen(flat, self._loc, self._scale, *self._choice, *common)
+            counters, ends, sources, targets = self._choice
+            self._kernels.sample_chosen(flat, *weights, counters, ends, sources, targets, *common)
 
 
 def standard_noise(seed: int, stream: Stream, family: str, ids: AnyArray, draw: int) -> FloatArray:

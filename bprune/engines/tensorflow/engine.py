@@ -83,7 +83,7 @@ class TensorFlowEngine:
         """The bytes per example that stay from draw to draw; what a draw needs is bounded by the size of blocks."""
         return example_bytes(self._program, self._parts.passed)
 
-    def draw(self, inputs: AnyArray, draws: range) -> Draws:
+    def draw(self, inputs: AnyArray, draws: range, first: int = 0) -> Draws:
         """Run some draws; see `bprune.engines.base.Engine.draw`."""
         import tensorflow as tf
 

@@ -64,7 +64,7 @@ class Group:
             loc=self.loc[ids],
             scale=self.scale[ids],
             family=self.family,
-            stream=Stream(posterior.name, call, posterior.size),
+            stream=Stream(posterior.name, call, posterior.size, posterior.shape[-1] if posterior.shape else 1),
             ids=(ids - start).astype(np.int32),
         )
         return weights, posterior.layer

@@ -1,0 +1,154 @@
+"""The engine `native`: run a lowered program on the CPU with kernels compiled for it.
+
+Noise is keyed as `noise.py` says, and examples run in blocks of a fixed size, so that a draw of an example depends on
+the seed, the draw, the example's number and the weights alone. Work is divided into blocks of examples and groups of
+draws, which run in threads; each thread uses one core.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from bprune.arrays import AnyArray, FloatArray
+from bprune.case.output import Output
+from bprune.engines.base import Draws, Sampling
+from bprune.engines.head import check_finite, class_probabilities, predicted_values
+from bprune.engines.native.layers import Moments
+from bprune.engines.native.steps import Block, GraphStep, MomentsStep, plan_steps
+from bprune.engines.tensorflow import Precision
+from bprune.engines.tensorflow.blocks import block_size, example_bytes
+from bprune.engines.tensorflow.emit import emit
+from bprune.engines.tensorflow.split import split
+from bprune.lowering.program import Program, weights_of
+
+__all__ = ["NativeEngine"]
+
+_TASK_BYTES = 1 << 21
+"""What the tensors of one task take at most, where it holds several draws: a core's cache."""
+_LARGEST_BLOCK = 1024
+
+
+class NativeEngine:
+    """A program, ready to draw.
+
+    Args:
+        program: The program.
+        kind: What its output holds.
+        seed: Seed of the noise, at least 0.
+        sampling: PER_EXAMPLE, or WEIGHTS for one set of weights per draw.
+        threads: How many cores to use; None takes those that this process may use.
+    """
+
+    name = "native"
+    precision = Precision.FLOAT32
+
+    def __init__(
+        self,
+        program: Program,
+        kind: Output,
+        seed: int,
+        sampling: Sampling = Sampling.PER_EXAMPLE,
+        threads: int | None = None,
+    ) -> None:
+        self._program, self._kind = program, kind
+        self._parts = split(program)
+        self.steps = plan_steps(program, self._parts.random, self._parts.passed, seed, sampling)
+        moments = [step for step in self.steps if isinstance(step, MomentsStep)]
+        self.sampling = Sampling.PER_EXAMPLE if moments else Sampling.WEIGHTS
+        self._moments = moments
+        heavy = any(isinstance(step, GraphStep) and step.is_heavy for step in self.steps)
+        self.threads = 1 if heavy else threads or len(os.sched_getaffinity(0))
+        shape = program.shapes[program.outputs[0]]
+        self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
+        self.block = min(block_size(program, None), _LARGEST_BLOCK)
+        self._widest = max(item.size for item in program.shapes.values())
+
+    def describe(self) -> list[str]:
+        """How each layer is drawn, a line each."""
+        lines = [step.describe for step in self.steps if step.describe]
+        return [*lines, f"{self.threads} thread{'s' if self.threads > 1 else ''}"]
+
+    def prepare(self, examples: int) -> None:
+        """Choose the size of blocks for a run; see `bprune.engines.base.Engine.prepare`."""
+        fitting = min(block_size(self._program, None), _LARGEST_BLOCK)
+        count = -(-max(examples, 1) // fitting)
+        self.block = -(-max(examples, 1) // count)
+
+    def example_bytes(self) -> int:
+        """The bytes per example that stay from draw to draw."""
+        return example_bytes(self._program, self._parts.passed)
+
+    def draw(self, inputs: AnyArray, draws: range, first: int = 0) -> Draws:
+        """Run some draws; see `bprune.engines.base.Engine.draw`."""
+        from threadpoolctl import threadpool_limits
+
+        examples = len(inputs)
+        outputs = [
+            np.empty((len(draws), examples, *self._program.shapes[name]), np.float32) for name in self._program.outputs
+        ]
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
+            starts = range(0, examples, self.block)
+            prepared = list(pool.map(lambda start: self._fixed(inputs[start : start + self.block]), starts))
+            group = self._draws_at_once(len(draws), len(starts))
+            tasks = [
+                pool.submit(self._task, start, first, prepared[number], draws[begin : begin + group], begin, outputs)
+                for begin in range(0, len(draws), group)
+                for number, start in enumerate(starts)
+            ]
+            for task in tasks:
+                task.result()
+        for number, *rows in zip(draws, *outputs, strict=True):
+            check_finite(int(number), *rows)
+        return self._head(outputs, examples)
+
+    def _draws_at_once(self, draws: int, blocks: int) -> int:
+        """Draws of a task: as many as fit in a core's cache, while every core has something to do."""
+        fitting = max(1, _TASK_BYTES // (4 * self._widest * self.block))
+        shared = -(-draws * blocks // self.threads)
+        return max(1, min(fitting, shared, draws))
+
+    def _fixed(self, inputs: AnyArray) -> tuple[dict[str, AnyArray], dict[str, Moments]]:
+        """What is the same in every draw of a block, filled up to its size."""
+        missing = self.block - len(inputs)
+        if missing:
+            inputs = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), inputs.dtype)])
+        tensors: dict[str, Any] = {self._program.input: inputs}
+        for op in self._parts.fixed:
+            weights = {field: item.mean().loc for field, item in weights_of(op).items()}
+            tensors[op.name] = np.asarray(emit(op, [tensors[name] for name in op.inputs], weights))
+        fixed = {name: np.asarray(tensors[name], np.float32) for name in self._parts.passed}
+        return fixed, {step.op.name: step.layer.moments(fixed[step.op.inputs[0]]) for step in self._moments}
+
+    def _task(
+        self,
+        start: int,
+        first: int,
+        prepared: tuple[dict[str, AnyArray], dict[str, Moments]],
+        draws: range,
+        begin: int,
+        outputs: Sequence[FloatArray],
+    ) -> None:
+        """Some draws of one block, written to their place in the outputs."""
+        numbers = np.arange(first + start, first + start + self.block, dtype=np.uint32)
+        block = Block(numbers, draws, prepared[0], prepared[1], {})
+        for step in self.steps:
+            step.run(block)
+        for name, output in zip(self._program.outputs, outputs, strict=True):
+            count = min(self.block, output.shape[1] - start)
+            for index in range(len(draws)):
+                output[begin + index, start : start + count] = block.of_draw(name, index)[:count]
+
+    def _head(self, outputs: Sequence[FloatArray], examples: int) -> Draws:
+        values, *rest = outputs
+
+        def each(items: FloatArray) -> FloatArray:
+            if self._kind is Output.PREDICTION:
+                return np.stack([predicted_values(item, examples) for item in items])
+            return np.stack([class_probabilities(item, examples, self._kind) for item in items])
+
+        return Draws(each(values), each(rest[0]) if rest and self._kind is Output.PREDICTION else None)

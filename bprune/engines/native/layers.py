@@ -1,0 +1,175 @@
+"""Dense layers of the engine `native`: how one is drawn, prepared once and used in every draw."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from bprune.arrays import AnyArray, FloatArray
+from bprune.engines.native.noise import UnitNoise, WeightSampler
+from bprune.lowering.ops import Dense
+from bprune.lowering.weights import Weights
+
+__all__ = ["Moments", "MomentsLayer", "ProductLayer", "WeightDraw", "unit_ids"]
+
+
+class WeightDraw:
+    """One weight tensor, ready to be drawn.
+
+    Args:
+        seed: The run's seed.
+        weights: The tensor.
+    """
+
+    def __init__(self, seed: int, weights: Weights) -> None:
+        self.shape = weights.shape
+        self._template = np.ascontiguousarray(weights.mean().loc, np.float32)
+        self._sampler: WeightSampler | None = None
+        self._is_whole = False
+        self._own = threading.local()
+        if weights.scale is None or weights.ids is None or weights.stream is None:
+            return
+        flat = weights.scale.reshape(-1)
+        chosen = np.flatnonzero(flat)
+        if not chosen.size:
+            return
+        self._is_whole = chosen.size == flat.size
+        targets = None if self._is_whole else chosen
+        parts = [item.reshape(-1)[chosen] for item in (weights.loc, weights.scale, weights.ids)]
+        self._sampler = WeightSampler(seed, weights.stream, weights.family, parts[0], parts[1], parts[2], targets)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether draws differ."""
+        return self._sampler is not None
+
+    def draw(self, number: int) -> FloatArray:
+        """The weights of one draw, float32, of the tensor's shape; the next draw in this thread overwrites them.
+
+        Args:
+            number: The draw.
+        """
+        if self._sampler is None:
+            return self._template
+        out: FloatArray | None = getattr(self._own, "values", None)
+        if out is None:
+            out = np.empty(self.shape, np.float32) if self._is_whole else self._template.copy()
+            self._own.values = out
+        self._sampler.sample(out, number)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and standard deviation of a layer's outputs, given its inputs.
+
+    Attributes:
+        mean: `[example, unit]`, float32.
+        std: `[example, unit]`, float32.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+
+
+class ProductLayer:
+    """A dense layer by one product per draw: the weights are drawn, and shared by all examples.
+
+    Args:
+        seed: The run's seed.
+        op: The layer.
+    """
+
+    def __init__(self, seed: int, op: Dense) -> None:
+        self.kernel = WeightDraw(seed, op.kernel)
+        self.bias = None if op.bias is None else WeightDraw(seed, op.bias)
+        self._constant = None if op.constant is None else np.asarray(op.constant, np.float32)
+
+    def draw(self, inputs: AnyArray, number: int, out: FloatArray, relu: bool) -> None:
+        """Write one draw of the outputs.
+
+        Args:
+            inputs: `[row, in]`; rows run over examples, then over the positions of an example.
+            number: The draw.
+            out: `[row, unit]`, float32, written.
+            relu: Whether negative outputs become 0.
+        """
+        kernel = self.kernel.draw(number)
+        constant = self._constant
+        units = kernel.shape[0] - (0 if constant is None else constant.shape[-1])
+        np.matmul(inputs, kernel[:units], out=out)
+        bias = None if self.bias is None else self.bias.draw(number)
+        if constant is not None:
+            part = constant.reshape(-1, constant.shape[-1]) @ kernel[units:]
+            bias = part if bias is None else part + bias
+        if bias is not None:
+            positions = out.reshape(-1, 1 if bias.ndim == 1 else len(bias), out.shape[-1])
+            positions += bias
+        if relu:
+            np.maximum(out, 0.0, out=out)
+
+
+class MomentsLayer:
+    """A dense layer whose inputs are the same in every draw, by moments of its outputs that are computed once.
+
+    The outputs of an example are Normal and independent between units (local reparameterization).
+
+    Source: Kingma, Salimans and Welling (2015), "Variational dropout and the local reparameterization trick", eq. 6.
+
+    Args:
+        seed: The run's seed.
+        op: The layer, with features as inputs, Normal or fixed weights, and units that are known; see `unit_ids`.
+    """
+
+    def __init__(self, seed: int, op: Dense) -> None:
+        stream, units = op.kernel.stream, unit_ids(op.kernel)
+        if stream is None or units is None:
+            raise ValueError(f"{op.name!r} has no units with a name")
+        self._loc, self._variance = _moments(op.kernel)
+        self._bias = _moments(op.bias) if op.bias is not None else None
+        self._constant = None if op.constant is None else np.asarray(op.constant, np.float64)
+        self._noise = UnitNoise(seed, stream.key, units)
+
+    def moments(self, inputs: AnyArray) -> Moments:
+        """The moments of the outputs, given inputs `[example, in]`."""
+        x = np.asarray(inputs, np.float32)
+        units = x.shape[1]
+        mean = x @ self._loc[:units].astype(np.float32)
+        variance = np.square(x) @ self._variance[:units].astype(np.float32)
+        if self._constant is not None:
+            mean += (self._constant @ self._loc[units:]).astype(np.float32)
+            variance += (np.square(self._constant) @ self._variance[units:]).astype(np.float32)
+        if self._bias is not None:
+            mean += self._bias[0].astype(np.float32)
+            variance += self._bias[1].astype(np.float32)
+        return Moments(np.ascontiguousarray(mean), np.sqrt(variance))
+
+    def draw(self, moments: Moments, examples: AnyArray, number: int, out: FloatArray, relu: bool) -> None:
+        """Write one draw of the outputs.
+
+        Args:
+            moments: What `moments` gave.
+            examples: Numbers of the examples in the run, `[example]`, uint32.
+            number: The draw.
+            out: `[example, unit]`, float32, written.
+            relu: Whether negative outputs become 0.
+        """
+        self._noise.layer(out, moments.mean, moments.std, examples, number, relu=relu)
+
+
+def unit_ids(kernel: Weights) -> AnyArray | None:
+    """The original number of every unit of a dense kernel `[in, unit]`; None where columns are not units."""
+    if kernel.ids is None or kernel.stream is None or kernel.family != "Normal" or not kernel.ids.size:
+        return None
+    columns = kernel.ids % kernel.stream.units
+    if (columns != columns[:1]).any() or np.unique(columns[0]).size != columns.shape[1]:
+        return None
+    return np.asarray(columns[0])
+
+
+def _moments(weights: Weights) -> tuple[AnyArray, AnyArray]:
+    """Mean and variance of Normal or fixed weights, float64."""
+    scale = np.zeros_like(weights.loc) if weights.scale is None else weights.scale
+    return weights.loc.astype(np.float64), np.square(scale.astype(np.float64))

@@ -1,0 +1,192 @@
+"""Kernels of noise and of probabilities against NumPy, and in two threads at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from bprune.arrays import AnyArray, Float64Array, FloatArray
+from bprune.engines.native.noise import UnitNoise, WeightSampler
+from bprune.lowering.weights import Stream
+from tests.engines.native_noise_oracle import unit_noise, weight_noise
+
+FAMILIES = ["Normal", "LogNormal", "Laplace"]
+SIZES = [0, 1, 63, 64, 65, 1_500]
+
+
+def parameters(size: int) -> tuple[FloatArray, FloatArray]:
+    """Locations and scales without any symmetry; some scales are 0, some negative."""
+    rng = np.random.default_rng(size)
+    scale = rng.uniform(-0.3, 1.0, size) * (rng.random(size) < 0.8)
+    return rng.normal(0.5, 1.0, size).astype(np.float32), scale.astype(np.float32)
+
+
+def expected_weights(family: str, loc: AnyArray, scale: AnyArray, ids: AnyArray, draw: int) -> AnyArray:
+    values = loc.astype(np.float64) + scale.astype(np.float64) * weight_noise(family, 3, "a#0", ids, draw)
+    return np.asarray(np.exp(values) if family == "LogNormal" else values)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", SIZES)
+def test_all_weights_are_sampled(family: str, size: int) -> None:
+    loc, scale = parameters(size)
+    out = np.full(size, np.nan, np.float32)
+    WeightSampler(3, Stream("a", 0, size), family, loc, scale).sample(out, 9)
+    np.testing.assert_allclose(out, expected_weights(family, loc, scale, np.arange(size), 9), rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("share", [1.0, 0.7, 0.02])
+def test_some_weights_are_sampled_and_others_left_alone(family: str, share: float) -> None:
+    size, rng = 5_003, np.random.default_rng(4)
+    ids = rng.permutation(np.flatnonzero(rng.random(size) < share))
+    targets = rng.permutation(size)[: ids.size]
+    loc, scale = parameters(ids.size)
+    expected = np.full(size, 7.0)
+    expected[targets] = expected_weights(family, loc, scale, ids, 9)
+    out = np.full(size, 7.0, np.float32)
+    WeightSampler(3, Stream("a", 0, size), family, loc, scale, ids, targets).sample(out.reshape(1, -1), 9)
+    np.testing.assert_allclose(out, expected, rtol=2e-6, atol=2e-6)
+
+
+def test_whole_and_chosen_weights_are_the_same_bits() -> None:
+    """Weights of a tensor do not depend on the kernel that makes them."""
+    loc, scale = parameters(3_000)
+    for family in FAMILIES:
+        whole, chosen = np.empty(3_000, np.float32), np.empty(2_900, np.float32)
+        WeightSampler(3, Stream("a", 0, 3_000), family, loc, scale).sample(whole, 1)
+        ids = np.arange(100, 3_000)
+        WeightSampler(3, Stream("a", 0, 3_000), family, loc[100:], scale[100:], ids).sample(chosen, 1)
+        np.testing.assert_array_equal(chosen, whole[100:])
+
+
+def test_exponentials_at_the_ends_of_float32() -> None:
+    loc = np.array([-1e4, -88.0, -87.0, -1e-8, 0.0, 1e-3, 88.7, 88.8, 1e4, np.nan, -np.inf], np.float32)
+    out = np.empty(loc.size, np.float32)
+    WeightSampler(3, Stream("a", 0, loc.size), "LogNormal", loc, np.zeros_like(loc)).sample(out, 0)
+    with np.errstate(over="ignore"):
+        expected = np.exp(loc.astype(np.float64))
+    expected[1], expected[7:9] = 0.0, np.inf  # below 2^-126 is 0
+    np.testing.assert_allclose(out, expected, rtol=3e-7)
+    loc = np.linspace(-87.0, 88.0, 200_001, dtype=np.float32)
+    out = np.empty(loc.size, np.float32)
+    WeightSampler(3, Stream("a", 0, loc.size), "LogNormal", loc, np.zeros_like(loc)).sample(out, 0)
+    np.testing.assert_allclose(out, np.exp(loc.astype(np.float64)), rtol=3e-7)
+
+
+def test_read_only_parameters_are_taken() -> None:
+    loc, scale = parameters(100)
+    loc.flags.writeable = False
+    out = np.empty(100, np.float32)
+    WeightSampler(3, Stream("a", 0, 100), "Normal", loc, scale).sample(out, 1)
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(("examples", "units"), [(0, 5), (3, 0), (1, 1), (7, 10), (5, 64), (3, 130)])
+def test_a_layer_is_drawn_from_its_moments(examples: int, units: int, relu: bool) -> None:
+    rng = np.random.default_rng(units)
+    mean = rng.normal(0.2, 1.0, (examples, units)).astype(np.float32)
+    std = rng.uniform(0.0, 2.0, (examples, units)).astype(np.float32)
+    numbers, out = rng.permutation(1_000)[:examples].astype(np.uint32), np.empty_like(mean)
+    for ids in (np.arange(units), rng.permutation(2_000)[:units]):
+        UnitNoise(3, "a#0", ids).layer(out, mean, std, numbers, 4, relu=relu)
+        noise = np.array([unit_noise(3, "a#0", ids, 4, int(n)) for n in numbers]).reshape(examples, units)
+        expected = mean + std * noise
+        np.testing.assert_allclose(out, np.maximum(expected, 0.0) if relu else expected, rtol=1e-6, atol=5e-6)
+
+
+def test_a_layer_may_be_drawn_in_place_and_keeps_nan() -> None:
+    mean = np.array([[1.0, np.nan, -3.0]], np.float32)
+    std = np.array([[0.5, 1.0, np.nan]], np.float32)
+    UnitNoise(3, "a", 3).layer(mean, mean, std, np.zeros(1, np.uint32), 4, relu=True)
+    assert np.isnan(mean[0, 1:]).all()
+    assert np.isfinite(mean[0, 0])
+
+
+def run_softmax(logits: FloatArray, *, out: bool = True) -> tuple[FloatArray, Float64Array, Float64Array, Float64Array]:
+    from bprune.engines.native.kernels_softmax import softmax_statistics
+
+    shape = (logits.shape[0], max(logits.shape[1], 2))
+    probabilities = np.full(shape if out else (0, shape[1]), np.nan, np.float32)
+    sums, squares, entropies = np.full(shape, 2.0), np.full(shape, 3.0), np.full(shape[0], 4.0)
+    softmax_statistics(logits, probabilities, sums, squares, entropies)
+    return probabilities, sums - 2.0, squares - 3.0, entropies - 4.0
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 10, 100, 1_000])
+@pytest.mark.parametrize("examples", [0, 1, 63, 64, 150])
+def test_softmax_and_its_statistics(classes: int, examples: int) -> None:
+    rng = np.random.default_rng(classes)
+    logits = rng.normal(2.0, 4.0, (examples, classes)).astype(np.float32)
+    both = np.concatenate([np.zeros_like(logits), logits], 1) if classes == 1 else logits
+    exact = log_softmax(both.astype(np.float64), 1)
+    p, sums, squares, entropies = run_softmax(logits)
+    np.testing.assert_allclose(p, np.exp(exact), rtol=3e-6)
+    np.testing.assert_allclose(sums, np.exp(exact), rtol=3e-6, atol=1e-15)
+    np.testing.assert_allclose(squares, np.exp(2.0 * exact), rtol=6e-6, atol=1e-15)
+    np.testing.assert_allclose(entropies, -(np.exp(exact) * exact).sum(1), rtol=0, atol=1e-6)
+    assert np.abs(p.sum(1, dtype=np.float64) - 1.0).max(initial=0.0) < 1e-6
+    for one, two in zip(run_softmax(logits, out=False)[1:], (sums, squares, entropies), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_extreme_logits() -> None:
+    logits = np.array(
+        [[1e30, -1e30, 0.0], [-np.inf, 5.0, 5.0], [-3e38, -3e38, -3e38], [1e4, 1e4, 1e4 - 200.0]], np.float32
+    )
+    p, _, _, entropies = run_softmax(logits)
+    third = 1.0 / 3.0
+    np.testing.assert_allclose(p, [[1, 0, 0], [0, 0.5, 0.5], [third, third, third], [0.5, 0.5, 0]], rtol=1e-6)
+    np.testing.assert_allclose(entropies, [0.0, np.log(2), np.log(3), np.log(2)], atol=1e-6)
+    assert (entropies >= 0.0).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_not_finite_show(bad: float) -> None:
+    logits = np.array([[0.0, 1.0, bad], [bad, 1.0, 0.0], [0.0, bad, 1.0], [1.0, 2.0, 3.0]], np.float32)
+    p, sums, _, entropies = run_softmax(logits)
+    assert np.isnan(p[:3]).any(1).all()
+    assert np.isnan(sums[:3]).any(1).all()
+    assert np.isnan(entropies[:3]).all()
+    assert np.isfinite(p[3]).all()
+
+
+def _sampling() -> Callable[[int], AnyArray]:
+    loc, scale = parameters(40_000)
+    sampler = WeightSampler(
+        3, Stream("a", 0, 40_000), "Normal", loc, scale, np.random.default_rng(1).permutation(40_000)
+    )
+
+    def work(draw: int) -> AnyArray:
+        out = np.empty(40_000, np.float32)
+        sampler.sample(out, draw)
+        return out
+
+    return work
+
+
+def _layering() -> Callable[[int], AnyArray]:
+    mean = np.random.default_rng(2).normal(size=(300, 100)).astype(np.float32)
+    noise = UnitNoise(3, "a", np.arange(7, 107))
+
+    def work(draw: int) -> AnyArray:
+        out = np.empty_like(mean)
+        noise.layer(out, mean, np.abs(mean), np.arange(300, dtype=np.uint32), draw)
+        return out
+
+    return work
+
+
+@pytest.mark.parametrize("make", [_sampling, _layering])
+def test_two_threads_get_what_one_gets(make: Callable[[], Callable[[int], AnyArray]]) -> None:
+    work = make()
+    alone = [work(draw) for draw in range(60)]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(work, range(60)))
+    np.testing.assert_array_equal(together, alone)
+    assert not np.array_equal(alone[0], alone[1])
