@@ -33,7 +33,8 @@ def convolve(x: AnyArray, kernel: AnyArray, strides: tuple[int, int], dilations:
 def test_aligned_arrays_begin_on_cache_lines() -> None:
     for shape in [(1,), (3, 5), (0, 4), (7, 2, 16)]:
         array = aligned(shape)
-        assert (array.shape, array.dtype) == (shape, np.float32)
+        assert array.shape == shape
+        assert array.dtype == np.float32
         assert array.ctypes.data % 64 == 0 or not array.size
         assert array.flags.c_contiguous
 

@@ -122,7 +122,8 @@ class NativeEngine:
             weights = {field: item.mean().loc for field, item in weights_of(op).items()}
             tensors[op.name] = np.asarray(emit(op, [tensors[name] for name in op.inputs], weights))
         fixed = {name: np.asarray(tensors[name], np.float32) for name in self._parts.passed}
-        return fixed, {step.op.name: step.layer.moments(fixed[step.op.inputs[0]]) for step in self._moments}
+        with np.errstate(all="ignore"):  # what is not finite is found at the end, and told once
+            return fixed, {step.op.name: step.layer.moments(fixed[step.op.inputs[0]]) for step in self._moments}
 
     def _task(
         self,
@@ -136,8 +137,9 @@ class NativeEngine:
         """Some draws of one block, written to their place in the outputs."""
         numbers = np.arange(first + start, first + start + self.block, dtype=np.uint32)
         block = Block(numbers, draws, prepared[0], prepared[1], {})
-        for step in self.steps:
-            step.run(block)
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                step.run(block)
         for name, output in zip(self._program.outputs, outputs, strict=True):
             count = min(self.block, output.shape[1] - start)
             for index in range(len(draws)):

@@ -55,7 +55,9 @@ class Builder:
         return name
 
     def reshape(self, name: str, tensor: str, shape: tuple[int, ...]) -> str:
-        """A tensor in another shape; one Reshape behind another becomes one."""
+        """A tensor in another shape; one Reshape behind another becomes one, and one without effect none."""
+        if self.shapes[tensor] == tuple(shape):
+            return tensor
         before = self.ops.get(tensor)
         while isinstance(before, Reshape):
             tensor = before.inputs[0]
