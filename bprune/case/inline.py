@@ -42,7 +42,13 @@ def inline_calls(graph_def: Any) -> tuple[Any, Callable[[str], str]]:
             reference = places[reference]
         raise DamagedFileError(f"the graph's function call {reference!r} waits for itself")
 
-    functions = {function.signature.name: function for function in graph_def.library.function}
+    from tensorflow.python.framework import op_def_registry
+
+    functions = {
+        function.signature.name: function
+        for function in graph_def.library.function
+        if op_def_registry.get(function.signature.name) is None  # an operation stays one, whatever the file says
+    }
     if not any(node.op in _CALLS or node.op in functions for node in graph_def.node):
         return graph_def, place
     nodes = list(graph_def.node)

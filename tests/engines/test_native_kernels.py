@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +160,42 @@ def test_logits_that_are_not_finite_show(bad: float) -> None:
     assert np.isfinite(p[3]).all()
 
 
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    """A kernel would read or write beyond the arrays."""
+    stream, ones = Stream("a", 0, 9), np.ones(4, np.float32)
+    with pytest.raises(ValueError, match="differ in number"):
+        WeightSampler(1, stream, "Normal", ones, ones[:3])
+    sampler = WeightSampler(1, stream, "Normal", ones, ones, np.arange(4), np.array([0, 1, 8, 3]))
+    with pytest.raises(ValueError, match="contiguous array of at least 9"):
+        sampler.sample(np.zeros(8, np.float32), 0)
+    with pytest.raises(ValueError, match="contiguous array of at least 9"):
+        sampler.sample(np.zeros(18, np.float32)[::2], 0)
+    whole = np.zeros(6, np.float32)
+    WeightSampler(1, stream, "Normal", ones, ones).sample(whole, 0)
+    assert (whole[4:] == 0.0).all()
+    mean = np.ones((2, 3), np.float32)
+    for units, examples in ((2, 2), (3, 1)):
+        with pytest.raises(ValueError, match=f"no moments of {examples} examples and {units} units"):
+            UnitNoise(1, "a", units).layer(mean, mean, mean, np.zeros(examples, np.uint32), 0)
+
+
+@pytest.mark.parametrize("wrong", range(5))
+def test_statistics_that_do_not_fit_are_refused(wrong: int) -> None:
+    from bprune.engines.native.kernels_softmax import softmax_statistics
+
+    arrays = [
+        np.zeros((4, 3), np.float32),
+        np.zeros((4, 3), np.float32),
+        np.zeros((4, 3)),
+        np.zeros((4, 3)),
+        np.zeros(4),
+    ]
+    softmax_statistics(*arrays)
+    arrays[wrong] = np.ascontiguousarray(arrays[wrong][:3])
+    with pytest.raises(ValueError, match="do not fit together"):
+        softmax_statistics(*arrays)
+
+
 def _sampling() -> Callable[[int], AnyArray]:
     loc, scale = parameters(40_000)
     sampler = WeightSampler(
@@ -198,15 +235,18 @@ def test_two_threads_get_what_one_gets(make: Callable[[], Callable[[int], AnyArr
 @pytest.mark.parametrize("name", ["sample_whole", "sample_chosen", "sample_layer"])
 def test_noise_is_vectorised(name: str) -> None:
     """The square roots of Box and Muller are packed ones, whatever the width; scalar ones would be 8 times slower."""
-    import numba
+    from llvmlite import binding  # type: ignore[import-untyped]
 
     from bprune.engines.native import kernels
 
+    if not binding.get_host_cpu_features().get("avx2"):
+        pytest.skip("LLVM finds scalar code cheaper on CPUs without packed multiplication of integers")
+    numba: Any = importlib.import_module("numba")
     fresh = numba.njit(fastmath={"contract", "reassoc", "arcp", "nsz"}, error_model="numpy")(
         getattr(kernels, name).py_func
     )
     flat, square, word = numba.float32[::1], numba.float32[:, ::1], numba.uint32[::1]
-    pair: Any = numba.typeof((np.uint32(0), np.uint32(0)))
+    pair = numba.typeof((np.uint32(0), np.uint32(0)))
     law = (numba.int64, numba.float32, pair, pair)
     fresh.compile(
         {

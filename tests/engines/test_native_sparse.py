@@ -179,6 +179,40 @@ def test_the_maximum_of_nan_is_nan() -> None:
     assert np.isnan(out).all()
 
 
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    """A kernel would read or write beyond the arrays."""
+    from bprune.engines.native import kernels_images as images
+
+    product = SparseProduct(np.ones((3, 2), bool))
+    values, bias, x, out = (np.ones(shape, np.float32) for shape in (6, 2, (3, 32), (2, 32)))
+    product.run(out, x, values, bias)
+    for wrong in ((out[:1], x, values, bias), (out, x[:2], values, bias), (out, x, values[:5], bias)):
+        with pytest.raises(ValueError, match="does not lead from"):
+            product.run(*wrong)
+    for odd in ((out, x, values, bias[:1]), (out[:, :17].copy(), x[:, :17].copy(), values, bias)):
+        with pytest.raises(ValueError, match="does not lead from"):
+            product.run(*odd)
+    layer = SparseConvolution(np.ones((2, 2, 1, 1), bool), (4, 5))
+    lanes, result = np.ones((1, 4, 5, LANES), np.float32), np.ones((1, 3, 4, LANES), np.float32)
+    layer.run(result, lanes, values[:4], None)
+    for corner in ((1, 0), (0, 1), (-1, 0)):
+        with pytest.raises(ValueError, match="does not fit into"):
+            layer.run(result, lanes, values[:4], None, corner=corner)
+    with pytest.raises(ValueError, match="does not fit into"):
+        layer.run(result, lanes[:, :3].copy(), values[:4], None)
+    with pytest.raises(ValueError, match="the transpose does not fit"):
+        images.transpose(x, x)
+    rows = np.ones((17, 2, 2, 1), np.float32)
+    with pytest.raises(ValueError, match="do not fit into the array of lanes"):
+        images.images_to_lanes(lanes, rows, (0, 0))
+    with pytest.raises(ValueError, match="do not fit into the array of lanes"):
+        images.images_from_lanes(rows[:3].copy(), lanes, (3, 0))
+    with pytest.raises(ValueError, match="do not fit into the array of lanes"):
+        images.pool_lanes(result, (0, 0), (3, 4), lanes, (1, 0), (4, 5), (2, 2), (1, 1), (0, 0), False)
+    with pytest.raises(ValueError, match="the results of pooling do not fit"):
+        images.pool_rows(rows[:2].copy(), rows, (1, 1), (1, 1), (0, 0), False)
+
+
 def test_two_threads_get_what_one_gets() -> None:
     rng = np.random.default_rng(3)
     kernel = sparse(rng, (3, 3, 8, 8), 0.3)

@@ -18,8 +18,10 @@ from bprune.arrays import AnyArray, FloatArray
 from bprune.case.output import Output
 from bprune.engines.base import Draws, Sampling
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
+from bprune.engines.native.block import Block
+from bprune.engines.native.dense import MomentsStep
 from bprune.engines.native.layers import Moments
-from bprune.engines.native.steps import Block, GraphStep, MomentsStep, plan_steps
+from bprune.engines.native.plan import plan_steps
 from bprune.engines.tensorflow import Precision
 from bprune.engines.tensorflow.blocks import block_size, example_bytes
 from bprune.engines.tensorflow.emit import emit
@@ -61,8 +63,7 @@ class NativeEngine:
         moments = [step for step in self.steps if isinstance(step, MomentsStep)]
         self.sampling = Sampling.PER_EXAMPLE if moments else Sampling.WEIGHTS
         self._moments = moments
-        heavy = any(isinstance(step, GraphStep) and step.is_heavy for step in self.steps)
-        self.threads = 1 if heavy else threads or len(os.sched_getaffinity(0))
+        self.threads = threads or len(os.sched_getaffinity(0))
         shape = program.shapes[program.outputs[0]]
         self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
         self.block = min(block_size(program, None), _LARGEST_BLOCK)

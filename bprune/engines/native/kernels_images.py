@@ -19,10 +19,21 @@ _BLOCK = 32
 _f = np.float32
 
 
+@inlined
+def _check_room(lanes: Any, channels: Any, corner: Any, size: Any, examples: Any) -> None:
+    """Whether pictures of a size lie within an array of lanes."""
+    rows, columns = corner[0] + size[0], corner[1] + size[1]
+    fits = lanes[0] == channels and rows <= lanes[1] and columns <= lanes[2] and min(corner[0], corner[1]) >= 0
+    if not fits or lanes[3] != _WIDTH or examples > _WIDTH:
+        raise ValueError("the pictures do not fit into the array of lanes")
+
+
 @kernel
 def transpose(out: Any, x: Any) -> None:
     """Write the transpose of `x`, `[row, column]`, to `out`, `[column, at least row]`; what is beyond becomes 0."""
     rows, columns = x.shape
+    if out.shape[0] != columns or out.shape[1] < rows:
+        raise ValueError("the transpose does not fit into the array that is given")
     for first in range(0, rows, _BLOCK):
         last = min(first + _BLOCK, rows)
         for start in range(0, columns, _BLOCK):
@@ -42,8 +53,9 @@ def images_to_lanes(out: Any, x: Any, corner: Any) -> None:
         x: `[example, row, column, channel]`, float32, at most 16 examples.
         corner: Where the pictures begin in `out`, two int64.
     """
-    out[:] = _f(0.0)
     examples, rows, columns, channels = x.shape
+    _check_room(out.shape, channels, corner, (rows, columns), examples)
+    out[:] = _f(0.0)
     for i in range(rows):
         for j in range(columns):
             for start in range(0, channels, _BLOCK):
@@ -56,6 +68,7 @@ def images_to_lanes(out: Any, x: Any, corner: Any) -> None:
 def images_from_lanes(out: Any, x: Any, corner: Any) -> None:
     """The inverse of `images_to_lanes`: as many examples, rows, columns as `out` has, from the corner on."""
     examples, rows, columns, channels = out.shape
+    _check_room(x.shape, channels, corner, (rows, columns), examples)
     for i in range(rows):
         for j in range(columns):
             for start in range(0, channels, _BLOCK):
@@ -111,6 +124,8 @@ def pool_lanes(
         pads: How many rows and columns of padding come before a picture.
         mean: Whether to average.
     """
+    _check_room(out.shape, x.shape[0], out_corner, out_size, _WIDTH)
+    _check_room(x.shape, x.shape[0], corner, size, _WIDTH)
     for channel in range(x.shape[0]):
         for i in range(out_size[0]):
             top = i * strides[0] - pads[0]
@@ -140,6 +155,8 @@ def pool_rows(out: Any, x: Any, window: Any, strides: Any, pads: Any, mean: Any)
         mean: Whether to average.
     """
     channels = x.shape[3]
+    if out.shape[0] != x.shape[0] or out.shape[3] != channels:
+        raise ValueError("the results of pooling do not fit into the array that is given")
     for n in range(out.shape[0]):
         for i in range(out.shape[1]):
             top = i * strides[0] - pads[0]

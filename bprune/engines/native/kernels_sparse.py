@@ -186,7 +186,8 @@ def sparse_convolution(
     """
     channels, columns = out.shape[0], size[1]
     floor = _f(0.0) if relu else _f(-np.inf)
-    sums = np.empty(channels * columns * _WIDTH, np.float32)
+    memory = np.empty((channels * columns + 1) * _WIDTH, np.float32)
+    sums = memory[-(memory.ctypes.data // 4) % _WIDTH :]  # on a cache line
     flat = x.reshape(-1)
     runs = (columns + LONGEST_RUN - 1) // LONGEST_RUN
     for row in range(size[0]):
@@ -199,22 +200,12 @@ def sparse_convolution(
                 end = ends[block, channel]
                 for run in range(runs if end > start else 0):
                     at, stop = run * columns // runs, (run + 1) * columns // runs
-                    _accumulate(
-                        sums,
-                        (channel * columns + at) * _WIDTH,
-                        flat,
-                        (top + at * strides[1]) * _WIDTH,
-                        strides[1] * _WIDTH,
-                        stop - at,
-                        offsets,
-                        _WIDTH,
-                        values,
-                        start,
-                        end,
-                    )
+                    place, step = (channel * columns + at) * _WIDTH, strides[1] * _WIDTH
+                    corner_at = (top + at * strides[1]) * _WIDTH
+                    _accumulate(sums, place, flat, corner_at, step, stop - at, offsets, _WIDTH, values, start, end)
                 start = end
         for channel in range(channels):
             part = sums[channel * columns * _WIDTH : (channel + 1) * columns * _WIDTH]
-            place = out[channel, corner[0] + row, corner[1] : corner[1] + columns].reshape(-1)
+            result = out[channel, corner[0] + row, corner[1] : corner[1] + columns].reshape(-1)
             for i in range(part.size):
-                place[i] = floor if part[i] < floor else part[i]
+                result[i] = floor if part[i] < floor else part[i]

@@ -62,7 +62,7 @@ class WeightSampler:
         targets: Where an element goes in the flat array that is filled, `[element]`; None for one after the other.
 
     Raises:
-        ValueError: If ids are repeated.
+        ValueError: If ids are repeated, or the arguments differ in size.
     """
 
     def __init__(
@@ -83,6 +83,9 @@ class WeightSampler:
         self._loc, self._scale = (np.require(item, np.float32, ["C", "W"]).reshape(-1) for item in (loc, scale))
         self._choice: tuple[AnyArray, ...] | None = None
         count = self._loc.size
+        if any(item is not None and item.size != count for item in (self._scale, ids, targets)):
+            raise ValueError("locations, scales, ids and targets of weights differ in number")
+        self._reach = count if targets is None or not count else int(targets.max()) + 1
         targets = None if targets is None or _counts_up(targets) else targets
         if targets is not None or not (ids is None or _counts_up(ids)):
             self._choose(np.arange(count) if ids is None else ids.reshape(-1), targets)
@@ -109,11 +112,16 @@ class WeightSampler:
             out: Flat or of the tensor's shape, float32, contiguous. Elements that are nobody's target are left alone.
             draw: The draw's number.
             sign: 1, or -1 for the antithetic draw.
+
+        Raises:
+            ValueError: If `out` is not contiguous, or too small.
         """
         flat = out.reshape(-1)
+        if not out.flags.c_contiguous or flat.size < self._reach:
+            raise ValueError(f"weights are drawn to a contiguous array of at least {self._reach} numbers")
         weights, common = (self._loc, self._scale), (self._family, np.float32(sign), _halves(draw), self._key)
         if self._choice is None:
-            self._kernels.sample_whole(flat, *weights, *common)
+            self._kernels.sample_whole(flat[: self._loc.size], *weights, *common)
         else:
             counters, ends, sources, targets = self._choice
             self._kernels.sample_chosen(flat, *weights, counters, ends, sources, targets, *common)
@@ -149,6 +157,7 @@ class UnitNoise:
 
         self._kernels = kernels
         self._key = noise_key(seed, name, "unit")
+        self._units = units if isinstance(units, int) else units.size
         self._counters, self._sources = np.zeros(0, np.uint32), np.zeros(0, np.uint32)
         if not isinstance(units, int) and not _counts_up(units):
             self._counters, places = _needed(units)
@@ -175,7 +184,14 @@ class UnitNoise:
             draw: The draw's number.
             relu: Whether negative outputs become 0.
             sign: 1, or -1 for the antithetic draw.
+
+        Raises:
+            ValueError: If the shapes do not fit together.
         """
+        if not (out.shape == mean.shape == std.shape == (examples.size, self._units)):
+            raise ValueError(
+                f"arrays of the shape {mean.shape} are no moments of {examples.size} examples and {self._units} units"
+            )
         choice = (self._counters, self._sources, bool(relu))
         self._kernels.sample_layer(out, mean, std, examples, *choice, np.float32(sign), _halves(draw), self._key)
 

@@ -49,6 +49,7 @@ class SparseProduct:
         block = max(_CACHE_BYTES // (4 * _TILE), int(_FEWEST_WEIGHTS / share))
         blocks = inputs // block
         order = np.lexsort((inputs, outputs, blocks))
+        self._shape = live.shape
         self.order: IntArray = np.ravel_multi_index((inputs[order], outputs[order]), live.shape)
         self._inputs = inputs[order].astype(np.uint32)
         self._ends = _ends(blocks[order], outputs[order], -(-live.shape[0] // block), live.shape[1])
@@ -64,8 +65,15 @@ class SparseProduct:
             values: `[weight]`, float32: see `order`.
             bias: `[output]`, float32; None for 0.
             relu: Whether negative outputs become 0.
+
+        Raises:
+            ValueError: If the shapes do not fit together.
         """
         from bprune.engines.native.kernels_sparse import sparse_product
+
+        fits = (x.shape[0], out.shape[0]) == self._shape and x.shape[1] == out.shape[1] and not x.shape[1] % LANES
+        if not fits or values.size != self.order.size or not (bias is None or bias.size == out.shape[0]):
+            raise ValueError(f"a kernel of the shape {self._shape} does not lead from {x.shape} to {out.shape}")
 
         sparse_product(out, x, self._ends, self._inputs, values, _bias(bias, out.shape[0]), bool(relu))
 
@@ -97,6 +105,8 @@ class SparseConvolution:
         rows, columns = ((side - span) // step + 1 for side, span, step in zip(picture, spans, strides, strict=True))
         self.size = (max(rows, 0), max(columns, 0))
         self._strides = (int(strides[0]), int(strides[1]))
+        self._channels = (live.shape[3], live.shape[2])
+        self._picture = (int(picture[0]), int(picture[1]))
         i, j, inputs, outputs = np.nonzero(live)
         window = live.shape[0] * live.shape[1] * max(inputs.size / max(live.size, 1), 1e-9)
         block = max(1, _CACHE_BYTES // (4 * LANES * spans[0] * picture[1]), int(_FEWEST_WEIGHTS / window))
@@ -127,8 +137,20 @@ class SparseConvolution:
             bias: `[output]`, float32; None for 0.
             relu: Whether negative outputs become 0.
             corner: Row and column of `out` at which the result begins.
+
+        Raises:
+            ValueError: If the shapes do not fit together.
         """
         from bprune.engines.native.kernels_sparse import sparse_convolution
+
+        room = all(0 <= at <= have - need for at, have, need in zip(corner, out.shape[1:3], self.size, strict=True))
+        fits = (
+            room
+            and x.shape == (self._channels[1], *self._picture, LANES)
+            and out.shape[::3] == (self._channels[0], LANES)
+        )
+        if not fits or values.size != self.order.size or not (bias is None or bias.size == out.shape[0]):
+            raise ValueError(f"the convolution of {x.shape} does not fit into {out.shape} at {corner}")
 
         places = (self._ends, self._offsets, values, _bias(bias, out.shape[0]))
         sparse_convolution(out, x, *places, self._strides, corner, self.size, bool(relu))
