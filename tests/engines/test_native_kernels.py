@@ -183,7 +183,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_statistics_that_do_not_fit_are_refused(wrong: int) -> None:
     from bprune.engines.native.kernels_softmax import softmax_statistics
 
-    arrays = [
+    arrays: list[AnyArray] = [
         np.zeros((4, 3), np.float32),
         np.zeros((4, 3), np.float32),
         np.zeros((4, 3)),

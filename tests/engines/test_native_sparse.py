@@ -119,6 +119,9 @@ def test_transposes(shape: tuple[int, int]) -> None:
     transpose(out, x)
     np.testing.assert_array_equal(out[:, : shape[0]], x.T)
     assert (out[:, shape[0] :] == 0.0).all()
+    some = np.empty((shape[1] // 2, shape[0]), np.float32)
+    transpose(some, x)
+    np.testing.assert_array_equal(some, x.T[: shape[1] // 2])
 
 
 @pytest.mark.parametrize("examples", [0, 1, 11, 16])
@@ -201,7 +204,9 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="does not fit into"):
         layer.run(result, lanes[:, :3].copy(), values[:4], None)
     with pytest.raises(ValueError, match="the transpose does not fit"):
-        images.transpose(x, x)
+        images.transpose(np.empty((3, 3), np.float32), np.ones((3, 2), np.float32))
+    with pytest.raises(ValueError, match="the transpose does not fit"):
+        images.transpose(np.empty((2, 2), np.float32), np.ones((3, 2), np.float32))
     rows = np.ones((17, 2, 2, 1), np.float32)
     with pytest.raises(ValueError, match="do not fit into the array of lanes"):
         images.images_to_lanes(lanes, rows, (0, 0))

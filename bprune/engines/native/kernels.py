@@ -70,8 +70,6 @@ _from_bits = _unary(types.float32, types.int32, lambda builder, x: builder.bitca
 _to_float = _unary(types.float32, types.int32, lambda builder, x: builder.sitofp(x, ir.FloatType()))
 _signed = _unary(types.int32, types.uint32, lambda builder, x: x)
 _to_int = _unary(types.int32, types.float32, lambda builder, x: builder.fptosi(x, ir.IntType(32)))
-
-
 _sqrt = _unary(types.float32, types.float32, lambda builder, x: _llvm(builder, "llvm.sqrt", x))
 _floor = _unary(types.float32, types.float32, lambda builder, x: _llvm(builder, "llvm.floor", x))
 

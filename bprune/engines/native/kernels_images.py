@@ -21,7 +21,7 @@ _f = np.float32
 
 @inlined
 def _check_room(lanes: Any, channels: Any, corner: Any, size: Any, examples: Any) -> None:
-    """Whether pictures of a size lie within an array of lanes."""
+    """Refuse pictures that do not lie within an array of lanes."""
     rows, columns = corner[0] + size[0], corner[1] + size[1]
     fits = lanes[0] == channels and rows <= lanes[1] and columns <= lanes[2] and min(corner[0], corner[1]) >= 0
     if not fits or lanes[3] != _WIDTH or examples > _WIDTH:
@@ -30,9 +30,18 @@ def _check_room(lanes: Any, channels: Any, corner: Any, size: Any, examples: Any
 
 @kernel
 def transpose(out: Any, x: Any) -> None:
-    """Write the transpose of `x`, `[row, column]`, to `out`, `[column, at least row]`; what is beyond becomes 0."""
-    rows, columns = x.shape
-    if out.shape[0] != columns or out.shape[1] < rows:
+    """Transpose a tile: `out[j, i] = x[i, j]`.
+
+    Args:
+        out: `[column, row]`, float32, written: as many columns of `x` as it has room for, at most all; of rows it has
+            at least those of `x`, and what is beyond becomes 0.
+        x: `[row, column]`, float32.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
+    """
+    rows, columns = x.shape[0], out.shape[0]
+    if columns > x.shape[1] or out.shape[1] < rows:
         raise ValueError("the transpose does not fit into the array that is given")
     for first in range(0, rows, _BLOCK):
         last = min(first + _BLOCK, rows)
@@ -52,6 +61,9 @@ def images_to_lanes(out: Any, x: Any, corner: Any) -> None:
         out: `[channel, row, column, 16]`, float32, written as a whole.
         x: `[example, row, column, channel]`, float32, at most 16 examples.
         corner: Where the pictures begin in `out`, two int64.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
     """
     examples, rows, columns, channels = x.shape
     _check_room(out.shape, channels, corner, (rows, columns), examples)
@@ -66,7 +78,11 @@ def images_to_lanes(out: Any, x: Any, corner: Any) -> None:
 
 @kernel
 def images_from_lanes(out: Any, x: Any, corner: Any) -> None:
-    """The inverse of `images_to_lanes`: as many examples, rows, columns as `out` has, from the corner on."""
+    """The inverse of `images_to_lanes`: as many examples, rows, columns as `out` has, from the corner on.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
+    """
     examples, rows, columns, channels = out.shape
     _check_room(x.shape, channels, corner, (rows, columns), examples)
     for i in range(rows):
@@ -123,6 +139,9 @@ def pool_lanes(
         strides: From window to window.
         pads: How many rows and columns of padding come before a picture.
         mean: Whether to average.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
     """
     _check_room(out.shape, x.shape[0], out_corner, out_size, _WIDTH)
     _check_room(x.shape, x.shape[0], corner, size, _WIDTH)
@@ -153,6 +172,9 @@ def pool_rows(out: Any, x: Any, window: Any, strides: Any, pads: Any, mean: Any)
         strides: From window to window.
         pads: How many rows and columns of padding come before a picture.
         mean: Whether to average.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
     """
     channels = x.shape[3]
     if out.shape[0] != x.shape[0] or out.shape[3] != channels:

@@ -5,6 +5,7 @@ The choice is a function of the program alone, so that the same seed gives the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bprune.engines.base import Sampling
@@ -22,11 +23,11 @@ _LEAST_FAN_IN = 40
 """Inputs of a layer from which its cached moments are cheaper than its product: a normal costs as much as 40
 multiply-adds."""
 
-_SPARSE_CONVOLUTION = 0.45
-_FEW_CHANNELS = 4
-_DENSE_NS, _SPARSE_NS, _TRANSPOSE_NS = 0.014, 0.02, 0.5
-"""Nanoseconds of one core for a multiply-add of a matrix product, one of a sparse product, and an activation moved
-to another layout; measured on cores with AVX-512; the ratios are similar elsewhere."""
+_DENSE_NS, _CONVOLUTION_NS, _SPARSE_NS = 0.014, 0.0085, 0.0175
+"""Nanoseconds of one core for a multiply-add of a matrix product, of a convolution, and of one with live weights alone;
+measured on cores with AVX-512, the ratios are similar elsewhere."""
+_MOVE_NS = 0.5
+"""Nanoseconds of one core for an activation that is moved to another layout."""
 
 
 def plan_steps(
@@ -56,7 +57,7 @@ def plan_steps(
     for op in ops:
         if op.name in skip:
             continue
-        if isinstance(op, Dense) or (isinstance(op, Conv) and _is_sparse_picture(op)):
+        if isinstance(op, Dense) or (isinstance(op, Conv) and _is_sparse_picture(op, program)):
             flush()
             follower = _relu_after(program, op)
             if follower is not None:
@@ -89,12 +90,14 @@ def _relu_after(program: Program, op: Dense | Conv) -> str | None:
     return user.name if isinstance(user, Activation) and user.function is Function.RELU else None
 
 
-def _is_sparse_picture(op: Conv) -> bool:
-    """Whether a convolution is cheaper by its live weights: those of few channels fill no matrix product either."""
+def _is_sparse_picture(op: Conv, program: Program) -> bool:
+    """Whether a convolution is cheaper by its live weights, the way to their layout and back included."""
     if len(op.strides) != 2:
         return False
-    density = op.kernel.nonzeros / max(op.kernel.loc.size, 1)
-    return density < _SPARSE_CONVOLUTION or op.kernel.shape[2] <= _FEW_CHANNELS
+    source, result = program.shapes[op.inputs[0]], program.shapes[op.name]
+    positions = math.prod(result.spatial)
+    sparse_ns = _SPARSE_NS * positions * op.kernel.nonzeros + _MOVE_NS * (source.size + result.size)
+    return sparse_ns < _CONVOLUTION_NS * positions * op.kernel.loc.size
 
 
 def _dense_step(
@@ -113,7 +116,7 @@ def _dense_step(
     if cached:
         return MomentsStep(seed, op, name, relu)
     inputs, units = op.kernel.shape
-    sparse_ns = _SPARSE_NS * op.kernel.nonzeros + _TRANSPOSE_NS * (inputs + units)
+    sparse_ns = _SPARSE_NS * op.kernel.nonzeros + _MOVE_NS * (inputs + units)
     if is_vector and sparse_ns < _DENSE_NS * inputs * units:
         return SparseProductStep(seed, op, name, relu)
     return ProductStep(seed, op, name, relu)
