@@ -16,7 +16,7 @@ from bprune.signals import TerminatedError, install_handlers
 
 __all__ = ["cli", "main", "run"]
 
-_COMMANDS = ("inspect", "prune", "infer", "verify")
+_COMMANDS = ("inspect", "prune", "infer", "verify", "bench", "doctor")
 
 
 class _LazyGroup(click.Group):

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ["library_versions"]
 
-_LIBRARIES = ("bprune", "tensorflow", "tensorflow-probability", "tf-keras", "numpy", "h5py")
+_LIBRARIES = ("bprune", "tensorflow", "tensorflow-probability", "tf-keras", "numpy", "numba", "h5py")
 
 
 def library_versions() -> dict[str, str]:

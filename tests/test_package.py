@@ -15,7 +15,7 @@ from bprune import errors
 
 ROOT = Path(bprune.__file__).parent
 ROOMS = ("case", "posterior", "pruning", "lowering", "engines", "inference", "results")
-HEAVY = ("numpy", "tensorflow", "tensorflow_probability", "tf_keras", "h5py", "scipy", "rich")
+HEAVY = ("numpy", "numba", "tensorflow", "tensorflow_probability", "tf_keras", "h5py", "scipy", "rich")
 
 
 def _loaded(statement: str) -> set[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bprune.engines import Engine
     from bprune.engines.choose import Prepared
     from bprune.inference import Dataset
+    from bprune.inference.stopping import Stopping
     from bprune.posterior import Network
     from bprune.pruning import Rule
     from bprune.results import Results
@@ -108,18 +109,52 @@ class RuleChoice:
 class RunChoice:
     """How to run the draws."""
 
-    mc_iters: int
+    wanted_draws: int | str | None
+    max_mc_iters: int | None
+    target_stderr: float | None
+    antithetic: bool
     seed: int
     batch_size: int | None
-    draws: str
+    draws: str | None
     engine: str
     sampling: str
     precision: str
     overwrite: bool
 
+    @property
+    def mc_iters(self) -> int:
+        """Draws per example.
+
+        Raises:
+            click.UsageError: If their number is not fixed.
+        """
+        from bprune.inference import DEFAULT_MC_ITERS
+
+        if self.stopping() is not None:
+            raise click.UsageError("this command needs a fixed number of draws: give --mc-iters a number")
+        return self.wanted_draws if isinstance(self.wanted_draws, int) else DEFAULT_MC_ITERS
+
+    def stopping(self) -> Stopping | None:
+        """When the draws of an example end; None where their number is fixed."""
+        from bprune.inference.stopping import DEFAULT_MAX_MC_ITERS
+        from bprune.results.record import choose_stopping
+
+        largest = DEFAULT_MAX_MC_ITERS if self.max_mc_iters is None else self.max_mc_iters
+        stopping = choose_stopping(self.wanted_draws, largest, self.target_stderr)
+        if stopping is None and self.max_mc_iters is not None:
+            raise click.UsageError("--max-mc-iters goes with --mc-iters auto or --target-stderr")
+        return stopping
+
     def prepare(self, case: Case, network: Network, masks: Mapping[str, BoolArray], tell: Output) -> Prepared:
         """The engine that was chosen, ready to draw; what it does is told with -v, why auto takes the graph always."""
         from bprune.engines.choose import prepare_engine
+        from bprune.inference.antithetic import check_pairs, pair_draws
+
+        stopping = self.stopping()
+        if stopping is not None:
+            stopping.check(case.task)
+        if self.antithetic:
+            check_pairs(self.engine, self.mc_iters if stopping is None else stopping.max_mc_iters)
 
         prepared = prepare_engine(
             case,
@@ -130,6 +165,8 @@ class RunChoice:
             sampling=None if self.sampling == "auto" else self.sampling,
             precision=self.precision,
         )
+        if self.antithetic:
+            prepared = pair_draws(prepared)
         if prepared.plan.reason and self.engine == self.sampling == "auto":
             tell.notice(f"The graph runs as it was trained, which is slower: {prepared.plan.reason}")
         for line in prepared.plan.lines:
@@ -147,16 +184,28 @@ class RunChoice:
         rule: Rule | None,
         tell: Output,
     ) -> Results:
-        """Run MC inference into a results file."""
+        """Run MC inference into a results file; where the number of draws is not fixed they are not stored."""
         from bprune.results.record import new_run, record_draws
 
         prepared = self.prepare(case, network, masks, tell)
         dataset = data.read(case, prepared.engine)
         for note in dataset.notes:
             tell.assumption(note)
-        command = " ".join(["bprune", *sys.argv[1:]])
-        run = new_run(case, prepared, mc_iters=self.mc_iters, seed=self.seed, rule=rule, command=command)
-        with tell.progress(f"{case.name}: {self.mc_iters} draws") as progress:
+        stopping = self.stopping()
+        draws = self.mc_iters if stopping is None else stopping.max_mc_iters
+        run = new_run(
+            case,
+            prepared,
+            mc_iters=draws,
+            seed=self.seed,
+            rule=rule,
+            command=" ".join(["bprune", *sys.argv[1:]]),
+            antithetic=self.antithetic,
+            stopping=stopping,
+        )
+        if stopping is not None and self.draws is None:
+            tell.notice("The number of draws differs between examples; the summary alone is stored.")
+        with tell.progress(f"{case.name}: {'at most ' if stopping else ''}{draws} draws") as progress:
             return record_draws(
                 case,
                 network,
@@ -165,7 +214,8 @@ class RunChoice:
                 dataset,
                 out,
                 run,
-                keep_draws=self.draws == "all",
+                stopping=stopping,
+                keep_draws=None if self.draws is None else self.draws == "all",
                 batch_size=self.batch_size,
                 overwrite=self.overwrite,
                 progress=progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ def command(
     Example:
       bprune infer --case-dir sample_checkpoints/digits_conv
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters 400 --draws none
+      bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters auto --max-mc-iters 2000
     """
     with tell.tensorflow():
         from bprune.posterior import read_network
@@ -77,6 +79,9 @@ def _content(results: Results) -> dict[str, Any]:
         "engine": run.engine,
         "sampling": run.sampling,
         "precision": run.precision,
+        "antithetic": run.antithetic,
+        "stopping": json.loads(run.stopping) if run.stopping else None,
+        "mean_draws": float(results.draws_made.mean()),
         "threshold": run.threshold,
         "inference_runtime_s": run.inference_runtime_s,
         "weights": sum(layer.weights for layer in results.layers),

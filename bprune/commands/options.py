@@ -13,9 +13,20 @@ import click
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.output import Output
 
-__all__ = ["case_options", "data_options", "output_options", "rule_options", "run_options"]
+__all__ = ["NumberOfDraws", "case_options", "data_options", "output_options", "rule_options", "run_options"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class NumberOfDraws(click.IntRange):
+    """A number of at least 1, or auto."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or `auto` as it is."""
+        return value if value == "auto" else super().convert(value, param, ctx)
 
 
 def _group(name: str, kind: type[Any], *options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
@@ -79,7 +90,30 @@ data_options: Callable[[Any], Any] = _group(
 run_options: Callable[[Any], Any] = _group(
     "run",
     RunChoice,
-    click.option("--mc-iters", type=click.IntRange(min=1), default=400, show_default=True, help="Draws per example."),
+    click.option(
+        "--mc-iters",
+        "wanted_draws",
+        type=NumberOfDraws(),
+        metavar="N|auto",
+        help="Draws per example; auto: until it is settled which class has the largest mean probability, wrong with a "
+        "probability of 1 % at most.  [default: 400]",
+    ),
+    click.option(
+        "--target-stderr",
+        type=click.FloatRange(min=0.0, min_open=True),
+        metavar="E",
+        help="Draw until the MC standard error of each probability, or of each mean of a regression, is at most E.",
+    ),
+    click.option(
+        "--max-mc-iters",
+        type=click.IntRange(min=1),
+        help="Most draws per example with --mc-iters auto or --target-stderr.  [default: 4000]",
+    ),
+    click.option(
+        "--antithetic",
+        is_flag=True,
+        help="Draw pairs of opposite noise, which can make means far more precise; engine native alone.",
+    ),
     click.option(
         "--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Seed of the noise."
     ),
@@ -87,9 +121,7 @@ run_options: Callable[[Any], Any] = _group(
     click.option(
         "--draws",
         type=click.Choice(["all", "none"]),
-        default="all",
-        show_default=True,
-        help="Store every draw, or the summary alone.",
+        help="Store every draw, or the summary alone.  [default: all; none where their number is not fixed]",
     ),
     click.option(
         "--engine",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bprune.arrays import BoolArray
 from bprune.case.case import Case
+from bprune.case.output import Output
 from bprune.engines.base import Engine, Sampling
 from bprune.engines.check import LARGEST_BFLOAT16_DIFFERENCE, bfloat16_difference, check_lowering
 from bprune.engines.graph import GraphEngine
@@ -136,24 +137,27 @@ def _program_engine(
         precision, note = _affordable(program, case)
         notes.append(note)
     kind = case.roles.kind
-    if wish.name is EngineName.NATIVE or (wish.name is EngineName.AUTO and _native_is_best(wish)):
-        from bprune.engines.native import NativeEngine
-
-        native = NativeEngine(program, kind, seed, wish.sampling or Sampling.PER_EXAMPLE)
+    native = _native(program, kind, seed, wish)
+    if native is not None:
         return Prepared(native, _plan(native, whole, program, [*native.describe(), *notes], frozenset(program.by_name)))
     engine = TensorFlowEngine(program, kind, seed, precision)
     return Prepared(engine, _plan(engine, whole, program, notes, engine.wide))
 
 
-def _native_is_best(wish: _Wish) -> bool:
-    """Whether the CPU is what there is, and its compiler is installed."""
+def _native(program: Program, kind: Output, seed: int, wish: _Wish) -> NativeEngine | None:
+    """The engine native, where it was asked for or the CPU is what there is.
+
+    The masks play no part in the choice, so that draws of a network before and after pruning have the same noise.
+    """
     import tensorflow as tf
 
-    if wish.sampling is Sampling.PER_EXAMPLE:
-        return True
-    if wish.precision is not Precision.FLOAT32 or tf.config.list_physical_devices("GPU"):
-        return False
-    return importlib.util.find_spec("numba") is not None
+    asked = wish.name is EngineName.NATIVE or (wish.name is EngineName.AUTO and wish.sampling is Sampling.PER_EXAMPLE)
+    possible = wish.name is EngineName.AUTO and wish.precision is Precision.FLOAT32
+    if not asked and (not possible or tf.config.list_physical_devices("GPU") or not importlib.util.find_spec("numba")):
+        return None
+    from bprune.engines.native import NativeEngine
+
+    return NativeEngine(program, kind, seed, wish.sampling or Sampling.PER_EXAMPLE)
 
 
 def _affordable(program: Program, case: Case) -> tuple[Precision, str]:

@@ -22,7 +22,10 @@ from bprune.inference.statistics import (
     RegressionSummary,
 )
 
-__all__ = ["DEFAULT_MC_ITERS", "Blocks", "Sink", "choose_blocks", "run_draws"]
+__all__ = ["DEFAULT_MC_ITERS", "Blocks", "Moments", "Sink", "choose_blocks", "more_draws", "run_draws", "start_moments"]
+
+Moments = ClassificationMoments | RegressionMoments
+"""Running statistics of either task."""
 
 DEFAULT_MC_ITERS = 400
 """Draws per example; the paper finds that at least 400 are needed."""
@@ -62,7 +65,9 @@ class Blocks:
     draws: int
 
 
-def choose_blocks(engine: Engine, examples: int, mc_iters: int, batch_size: int | None = None) -> Blocks:
+def choose_blocks(
+    engine: Engine, examples: int, mc_iters: int, batch_size: int | None = None, *, paired: bool = False
+) -> Blocks:
     """Divide a run so that one call fits in about half a gigabyte.
 
     Args:
@@ -71,6 +76,7 @@ def choose_blocks(engine: Engine, examples: int, mc_iters: int, batch_size: int 
         mc_iters: Draws per example.
         batch_size: Examples that are run together; None chooses. An engine that runs blocks of a fixed size gets whole
             blocks.
+        paired: Whether draws are antithetic pairs, which stay together.
 
     Raises:
         UsageError: If the batch size is not at least 1.
@@ -87,7 +93,7 @@ def choose_blocks(engine: Engine, examples: int, mc_iters: int, batch_size: int 
     count = min(examples, math.ceil(count / engine.block) * engine.block)
     most = _MOST_BLOCK_DRAWS // math.ceil(count / engine.block) if is_blocked else _MOST_DRAWS
     draws = max(1, min(mc_iters, _MOST_DRAWS, most, _DRAWS_BYTES // (4 * count * engine.output_size)))
-    return Blocks(count, draws)
+    return Blocks(count, max(2, draws - draws % 2) if paired else draws)
 
 
 def run_draws(
@@ -99,6 +105,7 @@ def run_draws(
     mc_iters: int,
     blocks: Blocks,
     sink: Sink,
+    paired: bool = False,
     progress: Progress = no_progress,
 ) -> None:
     """Run all draws of all examples and hand them on.
@@ -111,9 +118,11 @@ def run_draws(
         mc_iters: Draws per example, at least 1.
         blocks: How to divide the work.
         sink: Where the results go.
+        paired: Whether the engine draws antithetic pairs; standard errors are then those of pair means.
         progress: Told after every call of the engine.
 
     Raises:
+        UsageError: If there is half a pair.
         EngineError: If the network cannot be run.
         SelfCheckError: If a value is not finite.
         OutputError: If the sink cannot write.
@@ -122,19 +131,22 @@ def run_draws(
     for start in range(0, examples, blocks.examples):
         block = inputs[start : start + blocks.examples]
         targets = labels[start : start + blocks.examples] if labels is not None else None
-        moments = _start(task, len(block), engine.output_size)
+        moments = start_moments(task, len(block), engine.output_size, paired=paired)
         for first in range(0, mc_iters, blocks.draws):
             numbers = range(first, min(first + blocks.draws, mc_iters))
             draws = engine.draw(block, numbers, start)
-            moments = (
-                moments.update(draws, targets) if isinstance(moments, RegressionMoments) else moments.update(draws)
-            )
+            moments = more_draws(moments, draws, targets)
             sink.add(start, first, draws)
             progress((start + len(block) * (numbers.stop / mc_iters)) / examples)
         sink.add_summary(start, moments.summary())
 
 
-def _start(task: Task, examples: int, outputs: int) -> ClassificationMoments | RegressionMoments:
-    if task is Task.REGRESSION:
-        return RegressionMoments.start(examples, outputs)
-    return ClassificationMoments.start(examples, outputs)
+def start_moments(task: Task, examples: int, outputs: int, *, paired: bool = False) -> Moments:
+    """The statistics of no draws, for the task."""
+    kind = RegressionMoments if task is Task.REGRESSION else ClassificationMoments
+    return kind.start(examples, outputs, paired=paired)
+
+
+def more_draws(moments: Moments, draws: Draws, targets: AnyArray | None) -> Moments:
+    """The statistics with more draws; `targets` are those of the examples, which regressions use."""
+    return moments.update(draws, targets) if isinstance(moments, RegressionMoments) else moments.update(draws)

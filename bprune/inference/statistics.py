@@ -1,8 +1,8 @@
 """Running MC statistics: what is kept of the draws when the draws themselves are not kept.
 
-A block of draws is reduced to a count, a mean and a sum of squared deviations, and two of these are merged by the
-parallel update of Chan, Golub and LeVeque (1979), so that draws may arrive in chunks of any size, in any order and
-from any worker. Everything is float64 until `summary`.
+A block of draws is reduced to a count, a mean and a sum of squared deviations, and two of these are merged (see
+`spread`), so that draws may arrive in chunks of any size, in any order and from any worker; antithetic pairs in whole
+pairs. Everything is float64 until `summary`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bprune.arrays import AnyArray, Float64Array, FloatArray
 from bprune.engines.base import Draws
 from bprune.errors import UsageError
 from bprune.inference.labels import class_labels, regression_targets
+from bprune.inference.spread import Spread, check_same
 
 __all__ = [
     "ClassificationMoments",
@@ -40,7 +41,8 @@ class ClassificationSummary:
         predictive_entropy: Entropy of the mean probability, `[example]`, float32, nats.
         expected_entropy: Mean over draws of each draw's entropy (aleatoric), `[example]`, float32, nats.
         mutual_information: Predictive minus expected entropy, not below 0 (epistemic), `[example]`, float32, nats.
-        mc_stderr: MC standard error of `mean`, stddev / sqrt(draws), `[example, class]`, float32.
+        mc_stderr: MC standard error of `mean`, `[example, class]`, float32: stddev / sqrt(draws); for antithetic pairs
+            the sample standard deviation of pair means / sqrt(pairs).
     """
 
     mean: FloatArray
@@ -61,7 +63,8 @@ class RegressionSummary:
         aleatoric_stddev: sqrt(E[scale^2]), `[example, output]`, float32; 0 when the network predicts no scale.
         epistemic_stddev: Sample standard deviation over draws of the predictive mean (ddof 1),
             `[example, output]`, float32; 0 when there is one draw.
-        mc_stderr: MC standard error of `mean`, epistemic_stddev / sqrt(draws), `[example, output]`, float32.
+        mc_stderr: MC standard error of `mean`, `[example, output]`, float32: epistemic_stddev / sqrt(draws); for
+            antithetic pairs the sample standard deviation of pair means / sqrt(pairs).
         log_likelihood: ln(1/S sum_s prod_o N(target_o; mean_so, scale_so^2)), the outputs of an example jointly,
             `[example]`, float32, nats; None when the network predicts no scale or targets were not given.
     """
@@ -79,22 +82,17 @@ class ClassificationMoments:
     """Running statistics over draws of a block of examples.
 
     Attributes:
-        draws: Number of draws so far.
-        mean: Mean probability, `[example, class]`, float64.
-        squares: Sum over draws of squared deviations from `mean`, `[example, class]`, float64.
+        spread: Mean and spread of the probabilities, `[example, class]`.
         entropy: Sum over draws of each draw's entropy, `[example]`, float64, nats.
     """
 
-    draws: int
-    mean: Float64Array
-    squares: Float64Array
+    spread: Spread
     entropy: Float64Array
 
     @classmethod
-    def start(cls, examples: int, classes: int) -> ClassificationMoments:
-        """The statistics of no draws."""
-        zeros = np.zeros((examples, classes))
-        return cls(0, zeros, zeros, np.zeros(examples))
+    def start(cls, examples: int, classes: int, *, paired: bool = False) -> ClassificationMoments:
+        """The statistics of no draws; see `Spread.start`."""
+        return cls(Spread.start(examples, classes, paired=paired), np.zeros(examples))
 
     def update(self, draws: Draws) -> ClassificationMoments:
         """These statistics with more draws.
@@ -103,23 +101,23 @@ class ClassificationMoments:
             draws: Probabilities of the same examples, `[draw, example, class]`.
 
         Raises:
-            UsageError: If the draws are of other examples or classes than these statistics.
+            UsageError: If the draws are of other examples or classes than these statistics, or a pair is not complete.
         """
-        _check_same(draws.values.shape[1:], self.mean.shape)
-        if not len(draws.values):
-            return self
+        spread = self.spread.update(draws.values)
         entropy = sum((_entropy(draw) for draw in draws.values), np.zeros(len(self.entropy)))
-        return self.merge(ClassificationMoments(len(draws.values), *_moments(draws.values), entropy))
+        return ClassificationMoments(spread, self.entropy + entropy)
 
     def merge(self, other: ClassificationMoments) -> ClassificationMoments:
         """The statistics of these draws and the other's together.
 
         Raises:
-            UsageError: If the other statistics are of other examples or classes.
+            UsageError: If the other statistics are of other examples or classes, or only one of the two is paired.
         """
-        _check_same(other.mean.shape, self.mean.shape)
-        mean, squares = _merge(self.draws, self.mean, self.squares, other.draws, other.mean, other.squares)
-        return ClassificationMoments(self.draws + other.draws, mean, squares, self.entropy + other.entropy)
+        return ClassificationMoments(self.spread.merge(other.spread), self.entropy + other.entropy)
+
+    def take(self, rows: AnyArray) -> ClassificationMoments:
+        """The statistics of some examples, `[row]`."""
+        return ClassificationMoments(self.spread.take(rows), self.entropy[rows])
 
     def summary(self) -> ClassificationSummary:
         """The statistics as a user reads them.
@@ -127,11 +125,11 @@ class ClassificationMoments:
         Raises:
             UsageError: If there are no draws yet.
         """
-        stddev, mc_stderr = _deviations(self.draws, self.squares)
-        predictive_entropy = _entropy(self.mean)
-        expected_entropy = self.entropy / self.draws
+        stddev, mc_stderr = self.spread.deviations()
+        predictive_entropy = _entropy(self.spread.mean)
+        expected_entropy = self.entropy / self.spread.draws
         return ClassificationSummary(
-            mean=_float32(self.mean),
+            mean=_float32(self.spread.mean),
             stddev=_float32(stddev),
             predictive_entropy=_float32(predictive_entropy),
             expected_entropy=_float32(expected_entropy),
@@ -145,25 +143,20 @@ class RegressionMoments:
     """Running statistics over draws of a block of examples.
 
     Attributes:
-        draws: Number of draws so far.
-        mean: Mean of the predictive means, `[example, output]`, float64.
-        squares: Sum over draws of their squared deviations from `mean`, `[example, output]`, float64.
+        spread: Mean and spread of the predictive means, `[example, output]`.
         scale_squares: Sum over draws of scale^2, `[example, output]`, float64; None when no scale was predicted.
         log_likelihood: ln of the sum over draws of the likelihood of the example's target, `[example]`, float64,
             nats; None when there was no scale or no target.
     """
 
-    draws: int
-    mean: Float64Array
-    squares: Float64Array
+    spread: Spread
     scale_squares: Float64Array | None = None
     log_likelihood: Float64Array | None = None
 
     @classmethod
-    def start(cls, examples: int, outputs: int) -> RegressionMoments:
-        """The statistics of no draws."""
-        zeros = np.zeros((examples, outputs))
-        return cls(0, zeros, zeros)
+    def start(cls, examples: int, outputs: int, *, paired: bool = False) -> RegressionMoments:
+        """The statistics of no draws; see `Spread.start`."""
+        return cls(Spread.start(examples, outputs, paired=paired))
 
     def update(self, draws: Draws, targets: AnyArray | None = None) -> RegressionMoments:
         """These statistics with more draws.
@@ -174,36 +167,34 @@ class RegressionMoments:
             targets: The true values, `[example, output]`, or None. Give them with every update or with none.
 
         Raises:
-            UsageError: If the draws are of other examples or outputs, or scales or targets come and go.
+            UsageError: If the draws are of other examples or outputs, scales or targets come and go, or a pair is not
+                complete.
             InputError: If the targets do not fit the examples and outputs.
         """
-        _check_same(draws.values.shape[1:], self.mean.shape)
-        if not len(draws.values):
+        shape = self.spread.mean.shape
+        spread = Spread.start(*shape, paired=self.spread.pair_squares is not None).update(draws.values)
+        if not spread.draws:
             return self
         scale_squares = log_likelihood = None
         if draws.scale is not None:
-            _check_same(draws.scale.shape, draws.values.shape)
-            scale_squares = np.zeros(self.mean.shape)
+            check_same(draws.scale.shape, draws.values.shape)
+            scale_squares = np.zeros(shape)
             for scale in draws.scale:
                 scale_squares += np.square(scale, dtype=np.float64)
             if targets is not None:
-                log_likelihood = _log_likelihood(
-                    draws.values, draws.scale, regression_targets(targets, *self.mean.shape)
-                )
-        block = RegressionMoments(len(draws.values), *_moments(draws.values), scale_squares, log_likelihood)
-        return self.merge(block)
+                log_likelihood = _log_likelihood(draws.values, draws.scale, regression_targets(targets, *shape))
+        return self.merge(RegressionMoments(spread, scale_squares, log_likelihood))
 
     def merge(self, other: RegressionMoments) -> RegressionMoments:
         """The statistics of these draws and the other's together.
 
         Raises:
-            UsageError: If the other statistics are of other examples or outputs, or if one of the two has a scale
-                or targets and the other has not.
+            UsageError: If the other statistics are of other examples or outputs, or if one of the two has a scale,
+                targets or pairs and the other has not.
         """
-        _check_same(other.mean.shape, self.mean.shape)
-        if not self.draws or not other.draws:
-            return self if self.draws else other
-        mean, squares = _merge(self.draws, self.mean, self.squares, other.draws, other.mean, other.squares)
+        spread = self.spread.merge(other.spread)
+        if not self.spread.draws or not other.spread.draws:
+            return self if self.spread.draws else other
         scale_squares = log_likelihood = None
         if self.scale_squares is not None and other.scale_squares is not None:
             scale_squares = self.scale_squares + other.scale_squares
@@ -213,7 +204,12 @@ class RegressionMoments:
             log_likelihood = np.logaddexp(self.log_likelihood, other.log_likelihood)
         elif self.log_likelihood is not None or other.log_likelihood is not None:
             raise UsageError("targets were given with some draws and not with others; give them always or never")
-        return RegressionMoments(self.draws + other.draws, mean, squares, scale_squares, log_likelihood)
+        return RegressionMoments(spread, scale_squares, log_likelihood)
+
+    def take(self, rows: AnyArray) -> RegressionMoments:
+        """The statistics of some examples, `[row]`."""
+        parts = (None if item is None else item[rows] for item in (self.scale_squares, self.log_likelihood))
+        return RegressionMoments(self.spread.take(rows), *parts)
 
     def summary(self) -> RegressionSummary:
         """The statistics as a user reads them.
@@ -221,13 +217,14 @@ class RegressionMoments:
         Raises:
             UsageError: If there are no draws yet.
         """
-        epistemic, mc_stderr = _deviations(self.draws, self.squares)
-        noise = np.zeros(self.mean.shape) if self.scale_squares is None else self.scale_squares / self.draws
+        epistemic, mc_stderr = self.spread.deviations()
+        draws = self.spread.draws
+        noise = np.zeros(epistemic.shape) if self.scale_squares is None else self.scale_squares / draws
         log_likelihood = None
         if self.log_likelihood is not None:  # a target far off a tiny scale can leave the range of float32
-            log_likelihood = np.maximum(self.log_likelihood - math.log(self.draws), np.finfo(np.float32).min)
+            log_likelihood = np.maximum(self.log_likelihood - math.log(draws), np.finfo(np.float32).min)
         return RegressionSummary(
-            mean=_float32(self.mean),
+            mean=_float32(self.spread.mean),
             stddev=_float32(np.sqrt(noise + np.square(epistemic))),
             aleatoric_stddev=_float32(np.sqrt(noise)),
             epistemic_stddev=_float32(epistemic),
@@ -305,43 +302,6 @@ def regression_scores(summary: RegressionSummary, targets: AnyArray) -> Scores:
 
 def _float32(values: Float64Array) -> FloatArray:
     return values.astype(np.float32)
-
-
-def _check_same(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if shape != expected:
-        raise UsageError(f"draws of the shape {shape} do not fit statistics of the shape {expected}")
-
-
-def _moments(values: FloatArray) -> tuple[Float64Array, Float64Array]:
-    """Mean and sum of squared deviations over the first axis; draw by draw, so that no float64 copy is made."""
-    mean: Float64Array = np.asarray(np.mean(values, axis=0, dtype=np.float64))
-    squares = np.zeros(mean.shape)
-    for draw in values:
-        squares += np.square(draw - mean)
-    return mean, squares
-
-
-def _merge(
-    draws_a: int,
-    mean_a: Float64Array,
-    squares_a: Float64Array,
-    draws_b: int,
-    mean_b: Float64Array,
-    squares_b: Float64Array,
-) -> tuple[Float64Array, Float64Array]:
-    """Chan, Golub and LeVeque (1979), eq. 2.1, in terms of means."""
-    draws = max(draws_a + draws_b, 1)
-    step = mean_b - mean_a
-    mean = mean_a + step * (draws_b / draws)
-    return mean, squares_a + squares_b + np.square(step) * (draws_a * draws_b / draws)
-
-
-def _deviations(draws: int, squares: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Sample standard deviation over draws, and the standard error of the mean."""
-    if not draws:
-        raise UsageError("there are no draws to summarise; call update first")
-    stddev = np.sqrt(squares / max(draws - 1, 1))
-    return stddev, stddev / math.sqrt(draws)
 
 
 def _entropy(probabilities: AnyArray) -> Float64Array:

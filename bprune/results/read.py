@@ -142,12 +142,19 @@ class Results:
             f"results  {self.path}",
             f"case     {self.run.case} ({self.run.checkpoint_digest})",
             f"task     {self.task.value}, {examples} examples, {outputs} {noun}",
-            f"run      {self.run.mc_iters} draws, seed {self.run.seed}, engine {self.run.engine}, "
+            f"run      {self._draws_text()}, seed {self.run.seed}, engine {self.run.engine}, "
             f"sampling {self.run.sampling}, {self.run.precision}, {self.run.inference_runtime_s or 0.0:.1f} s",
             f"weights  {nonzeros:,} of {weights:,} kept, sparsity {sparsity(weights, nonzeros):.3f}; {rule}",
             f"scores   {_scores_text(self.scores())}",
         ]
         return "\n".join(lines)
+
+    def _draws_text(self) -> str:
+        text = f"{self.run.mc_iters} draws"
+        if self.run.stopping:
+            least, most = int(self.draws_made.min()), int(self.draws_made.max())
+            text = f"{least} to {most} draws, {float(self.draws_made.mean()):.1f} on average"
+        return text + (" in antithetic pairs" if self.run.antithetic else "")
 
     def _group(self, name: str) -> Any:
         if not self._file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bprune.arrays import BoolArray
 from bprune.case.case import Case, load_case
@@ -12,9 +13,12 @@ from bprune.engines.base import Engine, Sampling
 from bprune.engines.choose import EngineName, Prepared, prepare_engine
 from bprune.engines.tensorflow import Precision
 from bprune.errors import MissingFileError, UsageError
+from bprune.inference.adaptive import run_until_settled
+from bprune.inference.antithetic import check_pairs, pair_draws
 from bprune.inference.data import Dataset, fit_inputs, fit_labels, read_data
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.run import DEFAULT_MC_ITERS, choose_blocks, run_draws
+from bprune.inference.stopping import DEFAULT_MAX_MC_ITERS, Stopping
 from bprune.posterior.posterior import Network
 from bprune.posterior.recognise import read_network
 from bprune.posterior.snr import summarise_snr
@@ -26,7 +30,10 @@ from bprune.results.schema import LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
 from bprune.versions import library_versions
 
-__all__ = ["infer", "layer_records", "load_data", "new_run", "record_draws"]
+__all__ = ["AUTO_MC_ITERS", "choose_stopping", "infer", "layer_records", "load_data", "new_run", "record_draws"]
+
+AUTO_MC_ITERS = "auto"
+"""In place of a number of draws: as many as an example needs."""
 
 
 def infer(
@@ -34,11 +41,14 @@ def infer(
     data: Dataset | str | Path | None = None,
     out: str | Path = "results.h5",
     *,
-    mc_iters: int = DEFAULT_MC_ITERS,
+    mc_iters: int | str | None = None,
+    max_mc_iters: int = DEFAULT_MAX_MC_ITERS,
+    target_stderr: float | None = None,
+    antithetic: bool = False,
     seed: int = 0,
     threshold: float | None = None,
     scale: float | None = None,
-    keep_draws: bool = True,
+    keep_draws: bool | None = None,
     batch_size: int | None = None,
     engine: EngineName | str = EngineName.AUTO,
     sampling: Sampling | str | None = None,
@@ -52,15 +62,20 @@ def infer(
         case: The case, or a path of it.
         data: Held-out data, or a file of it; None takes the case's heldout.npz.
         out: The results file to write.
-        mc_iters: Draws per example.
+        mc_iters: Draws per example. "auto" draws until it is settled which class has the largest mean probability, with
+            an error rate of 1 % per example. None takes 400, or "auto" with `target_stderr`.
+        max_mc_iters: The most draws per example where their number is not fixed.
+        target_stderr: Draw until the MC standard error of each probability, or of each mean of a regression, is at most
+            this; see `bprune.inference.stopping`.
+        antithetic: Draw pairs of opposite noise; the engine native alone. Numbers of draws are even then.
         seed: Seed of the noise, at least 0.
         threshold: Prune on the fly: weights with a smaller signal-to-noise ratio are 0. Nothing of that is written.
         scale: Divide integer inputs by this number.
-        keep_draws: Store all draws, not their summary alone.
+        keep_draws: Store all draws, not their summary alone; None stores them where their number is fixed.
         batch_size: Examples that are run together; None chooses.
-        engine: Which engine runs the draws: auto, graph, tensorflow.
-        sampling: How weights are shared between the examples of a draw: weights, as-trained; None takes what the engine
-            does.
+        engine: Which engine runs the draws: auto, graph, tensorflow, native.
+        sampling: How weights are shared between the examples of a draw: weights, per-example, as-trained; None takes
+            what the engine does.
         precision: In which number format products are computed: float32, bfloat16.
         overwrite: Whether an existing results file is replaced.
         progress: Told the share of the work that is done.
@@ -69,7 +84,7 @@ def infer(
         The results, open for reading.
 
     Raises:
-        UsageError: If engine, sampling and precision do not go together.
+        UsageError: If engine, sampling, precision, pairs and numbers of draws do not go together.
         InputError: If case or data cannot be used.
         EngineError: If the network cannot be run.
         SelfCheckError: If a value is not finite.
@@ -78,13 +93,29 @@ def infer(
     Example:
         >>> infer("sample_checkpoints/digits_conv", out="digits.h5", mc_iters=400).scores().accuracy
     """
+    stopping = choose_stopping(mc_iters, max_mc_iters, target_stderr)
+    fixed = DEFAULT_MC_ITERS if mc_iters is None or isinstance(mc_iters, str) else mc_iters
+    if antithetic:
+        check_pairs(engine, stopping.max_mc_iters if stopping else fixed)
     loaded = case if isinstance(case, Case) else load_case(case)
+    if stopping:
+        stopping.check(loaded.task)
     network = read_network(loaded)
     rule = Rule(threshold) if threshold is not None else None
     masks = choose_masks(network, rule) if rule is not None else network.masks
     prepared = prepare_engine(loaded, network, masks, seed=seed, name=engine, sampling=sampling, precision=precision)
+    prepared = pair_draws(prepared) if antithetic else prepared
     dataset = load_data(loaded, prepared.engine, data if isinstance(data, Dataset) else _path(data), scale=scale)
-    run = new_run(loaded, prepared, mc_iters=mc_iters, seed=seed, rule=rule, command="bprune.infer")
+    run = new_run(
+        loaded,
+        prepared,
+        mc_iters=fixed,
+        seed=seed,
+        rule=rule,
+        command="bprune.infer",
+        antithetic=antithetic,
+        stopping=stopping,
+    )
     return record_draws(
         loaded,
         network,
@@ -93,6 +124,7 @@ def infer(
         dataset,
         Path(out),
         run,
+        stopping=stopping,
         keep_draws=keep_draws,
         batch_size=batch_size,
         overwrite=overwrite,
@@ -100,14 +132,47 @@ def infer(
     )
 
 
-def new_run(case: Case, prepared: Prepared, *, mc_iters: int, seed: int, rule: Rule | None, command: str) -> RunRecord:
+def choose_stopping(mc_iters: int | str | None, max_mc_iters: int, target_stderr: float | None) -> Stopping | None:
+    """When draws end, from what was asked for; None where their number is fixed.
+
+    Args:
+        mc_iters: A number, "auto", or None where nothing was said.
+        max_mc_iters: The most draws where their number is not fixed.
+        target_stderr: The standard error that is wanted, or None.
+
+    Raises:
+        UsageError: If a number is out of range, or a fixed number and a target come together.
+    """
+    if isinstance(mc_iters, str) and mc_iters != AUTO_MC_ITERS:
+        raise UsageError(f"the number of draws is {mc_iters!r}; a number is needed, or {AUTO_MC_ITERS!r}")
+    if mc_iters == AUTO_MC_ITERS or (mc_iters is None and target_stderr is not None):
+        return Stopping(max_mc_iters, target_stderr)
+    if target_stderr is not None:
+        raise UsageError(
+            f"a fixed number of draws, {mc_iters}, does not go with a target standard error",
+            hint="Leave --mc-iters out; --max-mc-iters says how many draws there may be.",
+        )
+    return None
+
+
+def new_run(
+    case: Case,
+    prepared: Prepared,
+    *,
+    mc_iters: int,
+    seed: int,
+    rule: Rule | None,
+    command: str,
+    antithetic: bool = False,
+    stopping: Stopping | None = None,
+) -> RunRecord:
     """What a results file says of a run.
 
     The criterion and threshold are those of this run; else those with which the case itself was pruned.
     """
     threshold, criterion = _pruned_with(case) if rule is None else (rule.threshold, rule.criterion.name)
     return RunRecord(
-        mc_iters=mc_iters,
+        mc_iters=mc_iters if stopping is None else stopping.max_mc_iters,
         seed=seed,
         engine=prepared.plan.engine,
         sampling=prepared.plan.sampling,
@@ -118,6 +183,8 @@ def new_run(case: Case, prepared: Prepared, *, mc_iters: int, seed: int, rule: R
         command=command,
         threshold=threshold,
         criterion=criterion,
+        antithetic=antithetic,
+        stopping="" if stopping is None else stopping.to_json(),
         versions=library_versions(),
     )
 
@@ -187,7 +254,8 @@ def record_draws(
     out: Path,
     run: RunRecord,
     *,
-    keep_draws: bool = True,
+    stopping: Stopping | None = None,
+    keep_draws: bool | None = None,
     batch_size: int | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -195,9 +263,15 @@ def record_draws(
     """Run the draws of a prepared engine into a results file; see `infer`.
 
     Raises:
-        UsageError: If the network has no stochastic layer to tell about.
+        UsageError: If the network has no stochastic layer to tell about, or draws are to be stored whose number is not
+            fixed.
     """
-    blocks = choose_blocks(engine, len(data), run.mc_iters, batch_size)
+    if keep_draws and stopping is not None:
+        raise UsageError(
+            "draws are stored where all examples have the same number of them",
+            hint="Give --mc-iters a number, or keep the summary alone with --draws none.",
+        )
+    blocks = choose_blocks(engine, len(data), run.mc_iters, batch_size, paired=run.antithetic)
     layers = layer_records(network, masks)
     if not layers:
         layers = [LayerRecord(name, 0, 0) for name in (layer.name for layer in case.layer_names.layers)]
@@ -213,18 +287,14 @@ def record_draws(
         labels=data.labels,
         outputs=engine.output_size,
         predicts_scale=case.roles.scale is not None,
-        keep_draws=keep_draws,
+        keep_draws=stopping is None and keep_draws is not False,
         overwrite=overwrite,
     ) as writer:
-        run_draws(
-            engine,
-            data.inputs,
-            data.labels,
-            case.task,
-            mc_iters=run.mc_iters,
-            blocks=blocks,
-            sink=writer,
-            progress=progress,
-        )
+        parts = (engine, data.inputs, data.labels, case.task)
+        common: dict[str, Any] = {"blocks": blocks, "sink": writer, "paired": run.antithetic, "progress": progress}
+        if stopping is None:
+            run_draws(*parts, mc_iters=run.mc_iters, **common)
+        else:
+            run_until_settled(*parts, stopping=stopping, **common)
         writer.finish(time.perf_counter() - start)
     return open_results(out)

@@ -32,8 +32,11 @@ __all__ = [
     "text_digest",
 ]
 
-SCHEMA_VERSION = 2
-"""Version 2 added `precision` and `plan`; files of version 1 are read as float32 without a plan."""
+SCHEMA_VERSION = 3
+"""Version 2 added `precision` and `plan`; files of version 1 are read as float32 without a plan.
+
+Version 3 added `antithetic` and `stopping`; older files are read as independent draws of a fixed number.
+"""
 
 CONVENTIONS = "CF-1.11"
 LIBRARY = "bprune"
@@ -50,6 +53,8 @@ ATTRIBUTES: Mapping[str, type] = {
     "sampling": str,
     "precision": str,
     "plan": str,
+    "antithetic": int,
+    "stopping": str,
     "threshold": float,
     "criterion": str,
     "checkpoint_digest": str,
@@ -65,7 +70,7 @@ ATTRIBUTES: Mapping[str, type] = {
 }
 """The root attributes that a reader needs. `Conventions`, `title`, `history` and `source` are for people."""
 
-ADDED: Mapping[str, int] = {"precision": 2, "plan": 2}
+ADDED: Mapping[str, int] = {"precision": 2, "plan": 2, "antithetic": 3, "stopping": 3}
 """The schema version that brought an attribute, where it is not the first."""
 
 
@@ -130,7 +135,7 @@ class RunRecord:
     """How the draws of a results file came to be: its root attributes.
 
     Attributes:
-        mc_iters: Number of draws asked for.
+        mc_iters: Number of draws asked for; with a rule for stopping the most that an example took.
         seed: Seed of the noise, in [0, 2^63).
         engine: Name of the engine.
         sampling: How weights are shared between the examples of a draw.
@@ -143,6 +148,9 @@ class RunRecord:
         inference_runtime_s: Seconds that the draws took; None until the run is finished.
         precision: In which number format products were computed.
         plan: What the engine did, a JSON object as `bprune.engines.plan.Plan.to_json` gives it; empty where not known.
+        antithetic: Whether the draws 2k and 2k + 1 are antithetic pairs; 1 or 0 in the file.
+        stopping: When the draws of an example ended, a JSON object as
+            `bprune.inference.stopping.Stopping.to_json` gives it; empty where all examples have `mc_iters` draws.
         created_at: ISO 8601 time, UTC.
         inference_library_version: Version of BPrune that wrote the file.
 
@@ -163,6 +171,8 @@ class RunRecord:
     inference_runtime_s: float | None = None
     precision: str = "float32"
     plan: str = ""
+    antithetic: bool = False
+    stopping: str = ""
     created_at: str = field(default_factory=_now)
     inference_library_version: str = field(default_factory=_library_version)
 
@@ -177,6 +187,7 @@ class RunRecord:
                 object.__setattr__(self, item.name, _plain_text(value))
             elif isinstance(value, SupportsIndex):
                 object.__setattr__(self, item.name, operator.index(value))
+        object.__setattr__(self, "antithetic", bool(self.antithetic))
         for name in ("threshold", "inference_runtime_s"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -191,6 +202,7 @@ class RunRecord:
             "schema_version": SCHEMA_VERSION,
             "task": task.value,
             "inference_library": LIBRARY,
+            "antithetic": int(self.antithetic),
             "threshold": math.nan if self.threshold is None else float(self.threshold),
             "inference_runtime_s": math.nan if self.inference_runtime_s is None else float(self.inference_runtime_s),
             "versions": json.dumps(dict(self.versions), sort_keys=True),

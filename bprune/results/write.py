@@ -135,14 +135,14 @@ class ResultsWriter:
         self._stored[start : start + draws.values.shape[1]] += len(draws.values)
 
     def add_summary(
-        self, start: int, summary: ClassificationSummary | RegressionSummary, *, draws: int | None = None
+        self, start: int, summary: ClassificationSummary | RegressionSummary, *, draws: AnyArray | int | None = None
     ) -> None:
         """Write the summary of a block of examples.
 
         Args:
             start: Position of the first example.
             summary: The statistics of the examples from `start` on.
-            draws: Number of draws made for these examples; `run.mc_iters` when None.
+            draws: Number of draws made for these examples, one or `[example]`; `run.mc_iters` when None.
 
         Raises:
             UsageError: If the block does not lie within the file's examples and outputs, or is of another task.
@@ -150,7 +150,8 @@ class ResultsWriter:
         """
         for name in self._contents.groups["summary"]:
             self._put("summary", name, (start,), getattr(summary, name, None))
-        made = np.full(len(summary.mean), self._run.mc_iters if draws is None else draws, np.int64)
+        made = np.empty(len(summary.mean), np.int64)
+        made[:] = self._run.mc_iters if draws is None else draws
         self._put("sample_stats", "draws", (start,), made)
         self._summarised[start : start + len(made)] = made
 
@@ -172,6 +173,8 @@ class ResultsWriter:
                 f"draws, and {self._stored[example]} draws are stored"
             )
         run = dataclasses.replace(self._run, inference_runtime_s=runtime_s)
+        if run.stopping and not self._keep_draws:  # the axis of stored draws has the length that was asked for
+            run = dataclasses.replace(run, mc_iters=int(self._summarised.max()))
         record = provenance(run, self._task, self._layers)
         attributes = {
             "Conventions": CONVENTIONS,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,22 +24,32 @@ def run(*arguments: str, shared: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_sample_cases_are_timed_without_the_shared_data(tmp_path: Path) -> None:
-    out = tmp_path / "numbers" / "bench.json"
-    done = run("--sparsity", "0", "0.6", "--precision", "float32", "bfloat16", "--json", str(out), shared=tmp_path)
+    out, page = tmp_path / "numbers" / "bench.json", tmp_path / "page.md"
+    page.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n", encoding="utf-8")
+    options = ("--sparsity", "0", "0.6", "--precision", "float32", "bfloat16", "--loop", "--json", str(out))
+    done = run(*options, "--markdown", str(page), shared=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     content = json.loads(out.read_text(encoding="utf-8"))
     assert content["machine"]["cores"] >= 1
     rows = content["rows"]
-    assert [(row["network"], row["sparsity"]) for row in rows[::2]] == [
+    assert [(row["network"], row["sparsity"]) for row in rows[::3]] == [
         (name, sparsity) for name in ("digits_fc", "digits_conv") for sparsity in (0.0, 0.6)
     ]
+    assert [row["engine"] for row in rows] == ["tensorflow", "tensorflow", "native"] * 4
+    assert [row["precision"] for row in rows[::3]] == [row["precision"] for row in rows[2::3]] == ["float32"] * 4
     for row in rows:
         assert row["precision"] in {"float32", "bfloat16"}
         assert row["accuracy"] > 0.9
-        assert row["ratio"] == pytest.approx(row["tfp_us"] / row["bprune_us"])
+        assert list(row["loops_us"]) == ["tfp"]
+        assert row["ratio"] == pytest.approx(row["loops_us"]["tfp"] / row["bprune_us"])
         assert row["units"][-1] == 10
         assert f"{row['ratio']:.1f}" in done.stdout
-    assert [row["precision"] for row in rows[::2]] == ["float32"] * 4
+    before, table, after = re.split("<!-- /?table -->", page.read_text(encoding="utf-8"))
+    assert (before, after) == ("before\n", "\nafter\n")
+    assert content["machine"]["cpu"] in table
+    assert "old" not in table
+    for row in rows:
+        assert f"{row['ratio']:.1f}x" in table
 
 
 def test_the_networks_of_the_paper_need_the_shared_data(tmp_path: Path) -> None:
@@ -44,8 +58,35 @@ def test_the_networks_of_the_paper_need_the_shared_data(tmp_path: Path) -> None:
     assert "needs the shared data; set BPRUNE_SHARED_DATA" in done.stderr
 
 
+def test_a_table_needs_its_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    tables: Any = importlib.import_module("tables")
+    page = tmp_path / "page.md"
+    for text in ("none", "<!-- table -->", "<!-- /table --> <!-- table -->", "<!-- table --> <!-- /table -->" * 2):
+        page.write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match="needs one <!-- table --> and, behind it, one"):
+            tables.put_between_marks(page, "new")
+        assert page.read_text(encoding="utf-8") == text
+    page.write_text("<!-- table --><!-- /table -->", encoding="utf-8")
+    tables.put_between_marks(page, "new")
+    assert page.read_text(encoding="utf-8") == "<!-- table -->\nnew\n<!-- /table -->"
+
+
+def test_the_page_has_the_marks() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert (text.count("<!-- table -->"), text.count("<!-- /table -->")) == (1, 1)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="jax is installed")
+def test_a_loop_that_is_not_installed_is_refused(tmp_path: Path) -> None:
+    done = run("--loop", "jax", shared=tmp_path)
+    assert done.returncode == 2
+    assert "--loop jax: jax is not installed" in done.stderr
+
+
 _BOTH_SIDES = """
 import sys
+from importlib.util import find_spec
 import numpy as np
 from networks import load
 from tfp_loop import TfpLoop
@@ -57,20 +98,33 @@ trained = load("digits_conv")
 case = load_case(trained.write(sys.argv[1]))
 network = read_network(case)
 inputs = trained.inputs[:40]
-loop = TfpLoop(trained.model, inputs)
+loops = [TfpLoop(trained.model, inputs)]
+if find_spec("jax"):
+    from jax_loop import JaxLoop
+    loops.append(JaxLoop(trained, inputs))
 for sparsity in (0.0, 0.8):
     masks = choose_masks(network, Rule(threshold=None, sparsity=sparsity))
     trained.prune(masks)
     ours = GraphEngine(case, network, masks, 0).draw(inputs, range(400)).values
     error = np.maximum(ours.std(0) * np.sqrt(2 / 400), 1e-4)
-    assert np.max(np.abs(loop.draw(400) - ours.mean(0)) / error) < 6.5, sparsity
-trained.prune({name: np.zeros_like(mask) for name, mask in masks.items()})
-assert np.ptp(loop.draw(3), axis=0).max() < 1e-6
+    for loop in loops:
+        if loop is not loops[0]:
+            loop.prune(masks)
+        assert np.max(np.abs(loop.draw(400) - ours.mean(0)) / error) < 6.5, (loop, sparsity)
+nothing = {name: np.zeros_like(mask) for name, mask in masks.items()}
+trained.prune(nothing)
+assert np.ptp(loops[0].draw(3), axis=0).max() < 1e-6
+for loop in loops[1:]:
+    loop.prune(nothing)
+    assert np.ptp(loop.draw(3), axis=0).max() < 1e-6
 """
 
 
 def test_both_sides_have_the_same_posterior(tmp_path: Path) -> None:
-    """Means over 400 draws, 400 probabilities, whole and pruned: 6.5 standard errors, false-alarm rate below 1e-6."""
+    """Means over 400 draws, 400 probabilities, whole and pruned: 6.5 standard errors, false-alarm rate below 1e-6.
+
+    The loop in JAX is compared as well where JAX is installed.
+    """
     paths = os.pathsep.join([str(ROOT / "benchmarks"), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(

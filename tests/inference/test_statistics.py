@@ -45,6 +45,8 @@ def assert_equal_moments(a: object, b: object, rtol: float = 1e-12) -> None:
         left, right = getattr(a, item.name), getattr(b, item.name)
         if left is None or right is None:
             assert left is right
+        elif dataclasses.is_dataclass(left):
+            assert_equal_moments(left, right, rtol)
         else:
             np.testing.assert_allclose(left, right, rtol=rtol, atol=1e-14, err_msg=item.name)
 

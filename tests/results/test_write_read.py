@@ -37,8 +37,11 @@ from tests.results.results_world import (
     writer,
 )
 
-GOLDEN = {1: Path(__file__).with_name("golden_v1.h5"), 2: Path(__file__).with_name("golden_v2.h5")}
-"""Files as each version wrote them; version 1 knew no precision and no plan."""
+GOLDEN = {version: Path(__file__).with_name(f"golden_v{version}.h5") for version in (1, 2, 3)}
+"""Files as each version wrote them; version 1 knew no precision and no plan, version 2 no pairs and no stopping."""
+
+INDEPENDENT = {"antithetic": False, "stopping": ""}
+"""What files older than version 3 say of their draws."""
 
 
 # Round trips
@@ -253,7 +256,7 @@ def test_root_attributes(good: Path) -> None:
     assert attributes["Conventions"] == b"CF-1.11"
     assert attributes["source"] == b"bprune 0.1.0"
     assert attributes["history"].decode().endswith(RUN.command)
-    assert attributes["schema_version"] == 2
+    assert attributes["schema_version"] == 3
     assert attributes["inference_runtime_s"] == RUNTIME_S
     assert json.loads(attributes["provenance"])["layers"][0] == {"name": "conv_1", "weights": 20, "nonzeros": 7}
     assert totals == {"weights_total": 31, "nonzeros_total": 18, "sparsity_total": pytest.approx(13 / 31)}
@@ -303,7 +306,7 @@ def test_the_description_says_what_matters(good: Path) -> None:
     with open_results(good) as results:
         text = results.describe()
         assert repr(results) == f"<Results of {good}: classification, 6 examples, 5 draws>"
-    for part in ("cases/mnist", "5 draws, seed", "18 of 31 kept", "snr threshold 2.5", "accuracy 0.3333", "nll"):
+    for part in ("cases/mnist", "5 to 5 draws, 5.0 on average in antithetic pairs, seed", "18 of 31 kept", "snr threshold 2.5", "accuracy 0.3333", "nll"):
         assert part in text
 
 
@@ -334,7 +337,9 @@ def test_importing_and_reading_needs_no_tensorflow(good: Path) -> None:
     assert child(code, str(good)).stdout == "False\n"
 
 
-@pytest.mark.parametrize(("version", "changes"), [(1, {"precision": "float32", "plan": ""}), (2, {})])
+@pytest.mark.parametrize(
+    ("version", "changes"), [(1, {"precision": "float32", "plan": "", **INDEPENDENT}), (2, INDEPENDENT), (3, {})]
+)
 def test_golden_files_of_all_versions_are_read(version: int, changes: dict[str, Any]) -> None:
     world = classification()
     with open_results(GOLDEN[version]) as results:

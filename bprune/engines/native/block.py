@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from bprune.arrays import AnyArray, FloatArray
 from bprune.engines.native.layers import Moments
+from bprune.engines.native.noise import DrawNoise
 
 __all__ = ["Block", "Step"]
 
@@ -20,14 +21,14 @@ class Block:
 
     Attributes:
         examples: Numbers of the examples in the run, `[example]`, uint32.
-        draws: Numbers of the draws.
+        draws: The noise of each draw.
         fixed: Tensors that are the same in every draw, `[example, ...]`.
         moments: The cached moments of layers, by the layer's tensor.
         random: Tensors that differ, `[draw, example, ...]`, float32.
     """
 
     examples: AnyArray
-    draws: range
+    draws: Sequence[DrawNoise]
     fixed: Mapping[str, AnyArray]
     moments: Mapping[str, Moments]
     random: dict[str, FloatArray]

@@ -49,9 +49,9 @@ class SparseConvStep:
             x[given:] = 0.0
             x[given:, self._inside[0], self._inside[1]] = np.moveaxis(self._op.constant, -1, 0)[..., None]
         out = np.empty((len(block.draws), len(block.examples), *self._shape), np.float32)
-        for index, number in enumerate(block.draws):
-            values = self._values.draw(number)
-            bias = None if self._bias is None else self._bias.draw(number)
+        for index, noise in enumerate(block.draws):
+            values = self._values.draw(noise)
+            bias = None if self._bias is None else self._bias.draw(noise)
             pictures = np.require(block.of_draw(self._op.inputs[0], index), np.float32, ["C", "W"])
             for start in range(0, len(pictures), LANES):
                 images_to_lanes(x[:given], pictures[start : start + LANES], self._corner)

@@ -25,8 +25,8 @@ class MomentsStep:
         """See `Step.run`."""
         moments = block.moments[self.op.name]
         out = np.empty((len(block.draws), *moments.mean.shape), np.float32)
-        for index, number in enumerate(block.draws):
-            self.layer.draw(moments, block.examples, number, out[index], self._relu)
+        for index, noise in enumerate(block.draws):
+            self.layer.draw(moments, block.examples, noise, out[index], self._relu)
         block.random[self._name] = out
 
 
@@ -43,10 +43,10 @@ class ProductStep:
         source = self._op.inputs[0]
         shape = block.of_draw(source, 0).shape[:-1]
         out = np.empty((len(block.draws), *shape, self._op.kernel.shape[1]), np.float32)
-        for index, number in enumerate(block.draws):
+        for index, noise in enumerate(block.draws):
             inputs = np.asarray(block.of_draw(source, index), np.float32)
             rows = inputs.reshape(-1, inputs.shape[-1])
-            self._layer.draw(rows, number, out[index].reshape(-1, out.shape[-1]), self._relu)
+            self._layer.draw(rows, noise, out[index].reshape(-1, out.shape[-1]), self._relu)
         block.random[self._name] = out
 
 
@@ -72,10 +72,10 @@ class SparseProductStep:
         x[units:] = self._constant[:, None]
         out = np.empty((len(block.draws), examples, y.shape[0]), np.float32)
         wide = np.empty((rows, y.shape[0]), np.float32)
-        for index, number in enumerate(block.draws):
+        for index, noise in enumerate(block.draws):
             transpose(x[:units], np.require(block.of_draw(source, index), np.float32, ["C", "W"]))
-            bias = None if self._bias is None else self._bias.draw(number)
-            self._places.run(y, x, self._values.draw(number), bias, relu=self._relu)
+            bias = None if self._bias is None else self._bias.draw(noise)
+            self._places.run(y, x, self._values.draw(noise), bias, relu=self._relu)
             transpose(wide.reshape(rows, -1), y)
             out[index] = wide[:examples]
         block.random[self._name] = out

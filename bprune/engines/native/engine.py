@@ -21,9 +21,11 @@ from bprune.engines.head import check_finite, class_probabilities, predicted_val
 from bprune.engines.native.block import Block
 from bprune.engines.native.dense import MomentsStep
 from bprune.engines.native.layers import Moments
+from bprune.engines.native.noise import DrawNoise
 from bprune.engines.native.plan import plan_steps
+from bprune.engines.native.rest import GraphStep
 from bprune.engines.tensorflow import Precision
-from bprune.engines.tensorflow.blocks import block_size, example_bytes
+from bprune.engines.tensorflow.blocks import example_bytes
 from bprune.engines.tensorflow.emit import emit
 from bprune.engines.tensorflow.split import split
 from bprune.lowering.program import Program, weights_of
@@ -33,6 +35,11 @@ __all__ = ["NativeEngine"]
 _TASK_BYTES = 1 << 21
 """What the tensors of one task take at most, where it holds several draws: a core's cache."""
 _LARGEST_BLOCK = 1024
+_BLOCK_BYTES = 8 << 20
+_CALLED_BLOCK_BYTES = 128 << 20
+"""What the widest tensor of a block takes at most: where TensorFlow runs layers, its call and the hand-over of weights
+are paid for every block."""
+_SMALLEST_BLOCK = 16
 
 
 class NativeEngine:
@@ -44,6 +51,9 @@ class NativeEngine:
         seed: Seed of the noise, at least 0.
         sampling: PER_EXAMPLE, or WEIGHTS for one set of weights per draw.
         threads: How many cores to use; None takes those that this process may use.
+
+    Attributes:
+        antithetic: Whether the draws 2k and 2k + 1 take the same noise with opposite signs; set it before drawing.
     """
 
     name = "native"
@@ -63,11 +73,14 @@ class NativeEngine:
         moments = [step for step in self.steps if isinstance(step, MomentsStep)]
         self.sampling = Sampling.PER_EXAMPLE if moments else Sampling.WEIGHTS
         self._moments = moments
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.antithetic = False
+        self.threads = threads or _cores()
         shape = program.shapes[program.outputs[0]]
         self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
-        self.block = min(block_size(program, None), _LARGEST_BLOCK)
         self._widest = max(item.size for item in program.shapes.values())
+        calls = any(isinstance(step, GraphStep) and step.has_layers for step in self.steps)
+        self._block_bytes = _CALLED_BLOCK_BYTES if calls else _BLOCK_BYTES
+        self.block = self._fitting_block()
 
     def describe(self) -> list[str]:
         """How each layer is drawn, a line each."""
@@ -76,9 +89,12 @@ class NativeEngine:
 
     def prepare(self, examples: int) -> None:
         """Choose the size of blocks for a run; see `bprune.engines.base.Engine.prepare`."""
-        fitting = min(block_size(self._program, None), _LARGEST_BLOCK)
+        fitting = self._fitting_block()
         count = -(-max(examples, 1) // fitting)
         self.block = -(-max(examples, 1) // count)
+
+    def _fitting_block(self) -> int:
+        return max(2, min(self._block_bytes // (4 * self._widest), _LARGEST_BLOCK))
 
     def example_bytes(self) -> int:
         """The bytes per example that stay from draw to draw."""
@@ -86,6 +102,23 @@ class NativeEngine:
 
     def draw(self, inputs: AnyArray, draws: range, first: int = 0) -> Draws:
         """Run some draws; see `bprune.engines.base.Engine.draw`."""
+        return self._draw(inputs, draws, np.arange(first, first + len(inputs)), self.block)
+
+    def draw_some(self, inputs: AnyArray, draws: range, numbers: AnyArray) -> Draws:
+        """Run some draws of some examples of a run, in any order; see `bprune.engines.base.Engine.draw`.
+
+        An example's draws are those that it has in any other company, up to rounding in products: the last block is
+        not filled up to the size of the others, so that a few examples cost little.
+
+        Args:
+            inputs: `[example, ...]`, of the shape and dtype of the case's input.
+            draws: The numbers of the draws to run.
+            numbers: The numbers of these examples in the whole run, `[example]`.
+        """
+        return self._draw(inputs, draws, numbers, _SMALLEST_BLOCK)
+
+    def _draw(self, inputs: AnyArray, draws: range, numbers: AnyArray, least: int) -> Draws:
+        """Draws of blocks that are filled up to a power of two of examples, to at least `least`."""
         from threadpoolctl import threadpool_limits
 
         examples = len(inputs)
@@ -94,12 +127,17 @@ class NativeEngine:
         ]
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
             starts = range(0, examples, self.block)
-            prepared = list(pool.map(lambda start: self._fixed(inputs[start : start + self.block]), starts))
+            sizes = [min(self.block, max(least, _next_power(examples - start))) for start in starts]
+            filled = [
+                _fill(numbers[start : start + self.block], size) for start, size in zip(starts, sizes, strict=True)
+            ]
+            parts = [_fill(inputs[start : start + self.block], size) for start, size in zip(starts, sizes, strict=True)]
+            prepared = list(pool.map(self._fixed, parts))
             group = self._draws_at_once(len(draws), len(starts))
             tasks = [
-                pool.submit(self._task, start, first, prepared[number], draws[begin : begin + group], begin, outputs)
+                pool.submit(self._task, start, filled[i], prepared[i], draws[begin : begin + group], begin, outputs)
                 for begin in range(0, len(draws), group)
-                for number, start in enumerate(starts)
+                for i, start in enumerate(starts)
             ]
             for task in tasks:
                 task.result()
@@ -114,10 +152,7 @@ class NativeEngine:
         return max(1, min(fitting, shared, draws))
 
     def _fixed(self, inputs: AnyArray) -> tuple[dict[str, AnyArray], dict[str, Moments]]:
-        """What is the same in every draw of a block, filled up to its size."""
-        missing = self.block - len(inputs)
-        if missing:
-            inputs = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), inputs.dtype)])
+        """What is the same in every draw of a block."""
         tensors: dict[str, Any] = {self._program.input: inputs}
         for op in self._parts.fixed:
             weights = {field: item.mean().loc for field, item in weights_of(op).items()}
@@ -129,20 +164,20 @@ class NativeEngine:
     def _task(
         self,
         start: int,
-        first: int,
+        numbers: AnyArray,
         prepared: tuple[dict[str, AnyArray], dict[str, Moments]],
         draws: range,
         begin: int,
         outputs: Sequence[FloatArray],
     ) -> None:
         """Some draws of one block, written to their place in the outputs."""
-        numbers = np.arange(first + start, first + start + self.block, dtype=np.uint32)
-        block = Block(numbers, draws, prepared[0], prepared[1], {})
+        noises = [DrawNoise.of(draw, antithetic=self.antithetic) for draw in draws]
+        block = Block(numbers.astype(np.uint32), noises, prepared[0], prepared[1], {})
         with np.errstate(all="ignore"):
             for step in self.steps:
                 step.run(block)
         for name, output in zip(self._program.outputs, outputs, strict=True):
-            count = min(self.block, output.shape[1] - start)
+            count = min(len(numbers), output.shape[1] - start)
             for index in range(len(draws)):
                 output[begin + index, start : start + count] = block.of_draw(name, index)[:count]
 
@@ -155,3 +190,20 @@ class NativeEngine:
             return np.stack([class_probabilities(item, examples, self._kind) for item in items])
 
         return Draws(each(values), each(rest[0]) if rest and self._kind is Output.PREDICTION else None)
+
+
+def _next_power(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+def _fill(items: AnyArray, size: int) -> AnyArray:
+    """Items and then zeros, `[size, ...]`."""
+    missing = size - len(items)
+    return np.concatenate([items, np.zeros((missing, *items.shape[1:]), items.dtype)]) if missing else items
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

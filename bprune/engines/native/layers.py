@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bprune.arrays import AnyArray, FloatArray
-from bprune.engines.native.noise import UnitNoise
+from bprune.engines.native.noise import DrawNoise, UnitNoise
 from bprune.engines.native.weights import WeightDraw
 from bprune.lowering.ops import Dense
 from bprune.lowering.weights import Weights
@@ -41,20 +41,20 @@ class ProductLayer:
         self.bias = None if op.bias is None else WeightDraw(seed, op.bias)
         self._constant = None if op.constant is None else np.asarray(op.constant, np.float32)
 
-    def draw(self, inputs: AnyArray, number: int, out: FloatArray, relu: bool) -> None:
+    def draw(self, inputs: AnyArray, noise: DrawNoise, out: FloatArray, relu: bool) -> None:
         """Write one draw of the outputs.
 
         Args:
             inputs: `[row, in]`; rows run over examples, then over the positions of an example.
-            number: The draw.
+            noise: The draw's noise.
             out: `[row, unit]`, float32, written.
             relu: Whether negative outputs become 0.
         """
-        kernel = self.kernel.draw(number)
+        kernel = self.kernel.draw(noise)
         constant = self._constant
         units = kernel.shape[0] - (0 if constant is None else constant.shape[-1])
         np.matmul(inputs, kernel[:units], out=out)
-        bias = None if self.bias is None else self.bias.draw(number)
+        bias = None if self.bias is None else self.bias.draw(noise)
         if constant is not None:
             part = constant.reshape(-1, constant.shape[-1]) @ kernel[units:]
             bias = part if bias is None else part + bias
@@ -100,17 +100,17 @@ class MomentsLayer:
             variance += self._bias[1].astype(np.float32)
         return Moments(np.ascontiguousarray(mean), np.sqrt(variance))
 
-    def draw(self, moments: Moments, examples: AnyArray, number: int, out: FloatArray, relu: bool) -> None:
+    def draw(self, moments: Moments, examples: AnyArray, noise: DrawNoise, out: FloatArray, relu: bool) -> None:
         """Write one draw of the outputs.
 
         Args:
             moments: What `moments` gave.
             examples: Numbers of the examples in the run, `[example]`, uint32.
-            number: The draw.
+            noise: The draw's noise.
             out: `[example, unit]`, float32, written.
             relu: Whether negative outputs become 0.
         """
-        self._noise.layer(out, moments.mean, moments.std, examples, number, relu=relu)
+        self._noise.layer(out, moments.mean, moments.std, examples, noise.number, relu=relu, sign=noise.sign)
 
 
 def unit_ids(kernel: Weights) -> AnyArray | None:

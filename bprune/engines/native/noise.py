@@ -13,6 +13,7 @@ Native noise version 1, a part of what a seed means:
 5. Normals: `r0 = sqrt(-2 ln u(w0))`, `t0 = 2 pi 2^-32 w1` with w1 as a signed number, likewise `r1, t1` of `w2, w3`;
    the four outputs are `r0 cos t0, r0 sin t0, r1 cos t1, r1 sin t1` (Box and Muller 1958). |z| is at most 6.66.
 6. Laplace: the output q is `-ln u(wq)`, negative if wq is odd. |z| is at most 22.2.
+7. In antithetic runs the draws 2k and 2k + 1 take z and -z of DRAW = 2k. All families are symmetric in z.
 
 The integers are the same everywhere. The floats are the same to the last bit on all CPUs that fuse multiplication and
 addition, whichever elements are made beside them; on others they differ by rounding.
@@ -21,13 +22,14 @@ addition, whichever elements are made beside them; on others they differ by roun
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 
 from bprune.arrays import AnyArray, FloatArray
 from bprune.lowering.weights import Stream
 
-__all__ = ["NATIVE_NOISE_VERSION", "UnitNoise", "WeightSampler", "noise_key", "standard_noise"]
+__all__ = ["NATIVE_NOISE_VERSION", "DrawNoise", "UnitNoise", "WeightSampler", "noise_key", "standard_noise"]
 
 NATIVE_NOISE_VERSION = 1
 
@@ -47,6 +49,23 @@ def noise_key(seed: int, name: str, purpose: str) -> tuple[np.uint32, np.uint32]
     """
     text = f"bprune native noise {NATIVE_NOISE_VERSION}|{purpose}|{seed}|{name}"
     return _halves(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
+
+
+class DrawNoise(NamedTuple):
+    """Which noise a draw takes.
+
+    Attributes:
+        number: The number of the draw that the noise belongs to.
+        sign: 1, or -1 for the second draw of an antithetic pair.
+    """
+
+    number: int
+    sign: float = 1.0
+
+    @classmethod
+    def of(cls, draw: int, *, antithetic: bool) -> DrawNoise:
+        """The noise of a draw; in antithetic runs an odd draw takes that of the draw before it, with the other sign."""
+        return cls(draw - 1, -1.0) if antithetic and draw % 2 else cls(draw)
 
 
 class WeightSampler:

@@ -100,6 +100,12 @@ def _is_sparse_picture(op: Conv, program: Program) -> bool:
     return sparse_ns < _CONVOLUTION_NS * positions * op.kernel.loc.size
 
 
+def _fan_in(op: Dense) -> int:
+    """The inputs that a layer had before anything was removed: pruning must not change how its noise is made."""
+    stream = op.kernel.stream
+    return op.kernel.shape[0] if stream is None else stream.size // stream.units
+
+
 def _dense_step(
     op: Dense, name: str, relu: bool, fixed: Sequence[str], program: Program, seed: int, sampling: Sampling
 ) -> Step:
@@ -109,7 +115,7 @@ def _dense_step(
         sampling is Sampling.PER_EXAMPLE
         and op.inputs[0] in fixed
         and is_vector
-        and op.kernel.shape[0] >= _LEAST_FAN_IN
+        and _fan_in(op) >= _LEAST_FAN_IN
         and all(item.family == "Normal" for item in sampled)
         and unit_ids(op.kernel) is not None
     )

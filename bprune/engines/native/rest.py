@@ -61,6 +61,7 @@ class GraphStep:
         }
         self._run = tf.function(self._emit, autograph=False)
         layers = [getattr(op, "layer", "") or op.name for op in ops if weights_of(op)]
+        self.has_layers = bool(layers)
         self.describe = f"{', '.join(layers)}: drawn weights, TensorFlow's products" if layers else ""
 
     def _emit(self, inputs: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
@@ -82,8 +83,8 @@ class GraphStep:
                 block.put(name, np.asarray(values, np.float32))
             return
         parts: list[list[AnyArray]] = []
-        for index, number in enumerate(block.draws):
-            weights = [tf.constant(item.draw(number)) for item in self._weights.values()]
+        for index, noise in enumerate(block.draws):
+            weights = [tf.constant(item.draw(noise)) for item in self._weights.values()]
             inputs = [tf.constant(block.of_draw(name, index)) for name in self._read]
             parts.append([np.asarray(item, np.float32) for item in self._run(inputs, weights)])
         for name, values in zip(self._wanted, zip(*parts, strict=True), strict=True):

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from bprune.arrays import AnyArray, FloatArray
-from bprune.engines.native.noise import WeightSampler
+from bprune.engines.native.noise import DrawNoise, WeightSampler
 from bprune.lowering.weights import Weights
 
 __all__ = ["ValueDraw", "WeightDraw"]
@@ -43,11 +43,11 @@ class WeightDraw:
         """Whether draws differ."""
         return self._sampler is not None
 
-    def draw(self, number: int) -> FloatArray:
+    def draw(self, noise: DrawNoise) -> FloatArray:
         """The weights of one draw, float32, of the tensor's shape; the next draw in this thread overwrites them.
 
         Args:
-            number: The draw.
+            noise: The draw's noise.
         """
         if self._sampler is None:
             return self._template
@@ -55,7 +55,7 @@ class WeightDraw:
         if out is None:
             out = np.empty(self.shape, np.float32) if self._is_whole else self._template.copy()
             self._own.values = out
-        self._sampler.sample(out, number)
+        self._sampler.sample(out, noise.number, noise.sign)
         return out
 
 
@@ -76,7 +76,7 @@ class ValueDraw:
             parts = [item.reshape(-1)[order] for item in (weights.loc, weights.scale, weights.ids)]
             self._sampler = WeightSampler(seed, weights.stream, weights.family, parts[0], parts[1], parts[2])
 
-    def draw(self, number: int) -> FloatArray:
+    def draw(self, noise: DrawNoise) -> FloatArray:
         """The elements in one draw, `[element]`, float32; the next draw in this thread overwrites them."""
         if self._sampler is None:
             return self._fixed
@@ -84,5 +84,5 @@ class ValueDraw:
         if out is None:
             out = np.empty_like(self._fixed)
             self._own.values = out
-        self._sampler.sample(out, number)
+        self._sampler.sample(out, noise.number, noise.sign)
         return out

@@ -1,0 +1,146 @@
+"""Mean and spread over draws, kept while the draws pass by.
+
+Source: Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances",
+eq. 2.1, in terms of means.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bprune.arrays import AnyArray, Float64Array, FloatArray
+from bprune.errors import UsageError
+
+__all__ = ["Spread", "check_same"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Running mean and spread of values over draws.
+
+    Attributes:
+        draws: Number of draws so far.
+        mean: Mean over draws, `[example, value]`, float64.
+        squares: Sum over draws of squared deviations from `mean`, `[example, value]`, float64.
+        pair_squares: Sum over antithetic pairs of squared deviations of the pair's mean from `mean`,
+            `[example, value]`, float64; None when draws are independent.
+    """
+
+    draws: int
+    mean: Float64Array
+    squares: Float64Array
+    pair_squares: Float64Array | None = None
+
+    @classmethod
+    def start(cls, examples: int, values: int, *, paired: bool = False) -> Spread:
+        """The spread of no draws.
+
+        Args:
+            examples: Number of examples.
+            values: Numbers per example.
+            paired: Whether draws come in antithetic pairs, one after the other.
+        """
+        zeros = np.zeros((examples, values))
+        return cls(0, zeros, zeros, zeros if paired else None)
+
+    def update(self, values: FloatArray) -> Spread:
+        """This spread with more draws.
+
+        Args:
+            values: `[draw, example, value]`.
+
+        Raises:
+            UsageError: If the draws are of another shape, or a pair is not complete.
+        """
+        check_same(values.shape[1:], self.mean.shape)
+        if not len(values):
+            return self
+        block = Spread(len(values), *_moments(values))
+        if self.pair_squares is not None:
+            if len(values) % 2:
+                raise UsageError(f"{len(values)} draws do not make antithetic pairs; give an even number at a time")
+            pairs = (np.add(a, b, dtype=np.float64) / 2.0 for a, b in zip(values[::2], values[1::2], strict=True))
+            block = replace(block, pair_squares=_sum_of_squares(pairs, block.mean))
+        return self.merge(block)
+
+    def merge(self, other: Spread) -> Spread:
+        """The spread of these draws and the other's together.
+
+        Raises:
+            UsageError: If the other draws are of another shape, or only one of the two is paired.
+        """
+        check_same(other.mean.shape, self.mean.shape)
+        if (self.pair_squares is None) != (other.pair_squares is None):
+            raise UsageError("antithetic pairs and independent draws cannot be merged")
+        draws = max(self.draws + other.draws, 1)
+        step = other.mean - self.mean
+        between = np.square(step) * (self.draws * other.draws / draws)
+        pair_squares = None
+        if self.pair_squares is not None and other.pair_squares is not None:
+            pair_squares = self.pair_squares + other.pair_squares + between / 2.0  # half as many pairs as draws
+        mean = self.mean + step * (other.draws / draws)
+        return Spread(self.draws + other.draws, mean, self.squares + other.squares + between, pair_squares)
+
+    def deviations(self) -> tuple[Float64Array, Float64Array]:
+        """Standard deviation of one draw, and standard error of the mean; both 0 where nothing repeats.
+
+        The variance of a draw is squares / draws + the squared standard error, without bias for independent draws
+        (where it is squares / (draws - 1)) and for pairs, whose draws depend on each other.
+
+        Raises:
+            UsageError: If there are no draws yet.
+        """
+        if not self.draws:
+            raise UsageError("there are no draws to summarise; call update first")
+        deviation, stderr, _ = self.observed()
+        if self.pair_squares is None:
+            return deviation, stderr
+        return np.sqrt(self.squares / self.draws + np.square(stderr)), stderr
+
+    def observed(self) -> tuple[Float64Array, Float64Array, int]:
+        """The independent observations: draws, or the means of pairs.
+
+        Returns:
+            Their sample standard deviation (ddof 1), the standard error of the mean, and their number.
+        """
+        squares, count = (
+            (self.squares, self.draws) if self.pair_squares is None else (self.pair_squares, self.draws // 2)
+        )
+        deviation = np.sqrt(squares / max(count - 1, 1))
+        return deviation, deviation / math.sqrt(max(count, 1)), count
+
+    def take(self, rows: AnyArray) -> Spread:
+        """The spread of some examples.
+
+        Args:
+            rows: Positions of the examples, `[row]`.
+        """
+        pairs = None if self.pair_squares is None else self.pair_squares[rows]
+        return Spread(self.draws, self.mean[rows], self.squares[rows], pairs)
+
+
+def check_same(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Refuse draws of other examples or values.
+
+    Raises:
+        UsageError: If the shapes differ.
+    """
+    if shape != expected:
+        raise UsageError(f"draws of the shape {shape} do not fit statistics of the shape {expected}")
+
+
+def _moments(values: FloatArray) -> tuple[Float64Array, Float64Array]:
+    """Mean and sum of squared deviations over the first axis; draw by draw, so that no float64 copy is made."""
+    mean: Float64Array = np.asarray(np.mean(values, axis=0, dtype=np.float64))
+    return mean, _sum_of_squares(values, mean)
+
+
+def _sum_of_squares(values: Iterable[AnyArray], mean: Float64Array) -> Float64Array:
+    squares = np.zeros(mean.shape)
+    for value in values:
+        squares += np.square(value - mean)
+    return squares
