@@ -36,7 +36,8 @@ def test_the_options_offer_what_there_is(option: str, values: list[str]) -> None
 @pytest.mark.parametrize(
     ("options", "engine", "sampling", "precision"),
     [
-        ([], "tensorflow", "weights", "float32"),
+        ([], "native", "weights", "float32"),
+        (["--engine", "tensorflow"], "tensorflow", "weights", "float32"),
         (["--engine", "graph"], "graph", "as-trained", "float32"),
         (["--sampling", "as-trained"], "graph", "as-trained", "float32"),
         (["--engine", "tensorflow", "--precision", "bfloat16"], "tensorflow", "weights", "bfloat16"),
@@ -60,7 +61,7 @@ def test_the_plan_is_told_with_v_alone(mixed_case: Path, tmp_path: Path) -> None
     arguments = ("infer", "--case-dir", mixed_case, "--mc-iters", "2", "--overwrite")
     assert bprune(*arguments, cwd=tmp_path).stderr == ""
     told = bprune(*arguments, "-v", cwd=tmp_path).stderr
-    assert told.startswith("engine tensorflow, sampling weights, float32, blocks of up to")
+    assert told.startswith("engine native, sampling weights, float32, blocks of up to")
     assert "flip: dense 6x8" in told
 
 
@@ -111,9 +112,9 @@ def test_prune_compares_with_the_chosen_engine(mixed_case: Path, tmp_path: Path)
     arguments = ("prune", "--case-dir", mixed_case, "--threshold", "1", "--mc-iters", "5")
     run_json(*arguments, "--engine", "graph", "--out", "one", cwd=tmp_path)
     told = bprune(*arguments, "-v", "--out", "two", cwd=tmp_path)
-    assert told.stderr.count("engine tensorflow") == 2, "before and after"
+    assert told.stderr.count("engine native") == 2, "before and after"
     with open_results(tmp_path / "one" / "results.h5") as one, open_results(tmp_path / "two" / "results.h5") as two:
-        assert (one.run.engine, two.run.engine) == ("graph", "tensorflow")
+        assert (one.run.engine, two.run.engine) == ("graph", "native")
 
 
 def test_the_library_takes_the_same_choices(variational_case: Path, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from bprune.arrays import AnyArray, FloatArray
 from bprune.case.output import Output
 from bprune.engines.base import Sampling
 from bprune.engines.native import NativeEngine
+from bprune.engines.native.dense import MomentsStep
 from bprune.engines.native.layers import MomentsLayer
 from bprune.engines.native.noise import standard_noise
-from bprune.engines.native.dense import MomentsStep
 from bprune.engines.tensorflow import TensorFlowEngine
 from bprune.errors import SelfCheckError
 from bprune.lowering.lower import specialise

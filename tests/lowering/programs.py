@@ -78,7 +78,9 @@ class Builder:
         scale = self.rng.uniform(0.1, 0.5, shape).astype(np.float32) * np.float32(spread)
         if family == "LogNormal":
             loc = loc - np.float32(1.0)
-        return Weights(loc, scale, family, Stream(name, 0, size, shape[-1]), np.arange(size, dtype=np.int32).reshape(shape))
+        return Weights(
+            loc, scale, family, Stream(name, 0, size, shape[-1]), np.arange(size, dtype=np.int32).reshape(shape)
+        )
 
     def kernel(self, layer: str, shape: tuple[int, ...], family: str) -> Weights:
         fan_in = int(np.prod(shape[:-1])) if len(shape) < 4 or shape[-2] > 1 else int(np.prod(shape[:-2]))

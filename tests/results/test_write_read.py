@@ -306,7 +306,14 @@ def test_the_description_says_what_matters(good: Path) -> None:
     with open_results(good) as results:
         text = results.describe()
         assert repr(results) == f"<Results of {good}: classification, 6 examples, 5 draws>"
-    for part in ("cases/mnist", "5 to 5 draws, 5.0 on average in antithetic pairs, seed", "18 of 31 kept", "snr threshold 2.5", "accuracy 0.3333", "nll"):
+    for part in (
+        "cases/mnist",
+        "5 to 5 draws, 5.0 on average in antithetic pairs, seed",
+        "18 of 31 kept",
+        "snr threshold 2.5",
+        "accuracy 0.3333",
+        "nll",
+    ):
         assert part in text
 
 

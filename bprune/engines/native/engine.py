@@ -7,17 +7,18 @@ draws, which run in threads; each thread uses one core.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from bprune.arrays import AnyArray, FloatArray
 from bprune.case.output import Output
 from bprune.engines.base import Draws, Sampling
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
+from bprune.engines.machine import usable_cores
 from bprune.engines.native.block import Block
 from bprune.engines.native.dense import MomentsStep
 from bprune.engines.native.layers import Moments
@@ -40,6 +41,9 @@ _CALLED_BLOCK_BYTES = 128 << 20
 """What the widest tensor of a block takes at most: where TensorFlow runs layers, its call and the hand-over of weights
 are paid for every block."""
 _SMALLEST_BLOCK = 16
+
+_Fixed = tuple[dict[str, AnyArray], dict[str, Moments]]
+"""The tensors of a block that are the same in every draw, and the moments of layers."""
 
 
 class NativeEngine:
@@ -74,8 +78,12 @@ class NativeEngine:
         self.sampling = Sampling.PER_EXAMPLE if moments else Sampling.WEIGHTS
         self._moments = moments
         self.antithetic = False
-        self.threads = threads or _cores()
+        self.threads = threads or usable_cores()
+        self._pool = ThreadPoolExecutor(self.threads)
+        self._libraries = ThreadpoolController()
+        self._known: tuple[list[int], AnyArray, list[_Fixed]] | None = None
         shape = program.shapes[program.outputs[0]]
+        self._has_softmax = kind is Output.LOGITS and len(shape) == 1
         self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
         self._widest = max(item.size for item in program.shapes.values())
         calls = any(isinstance(step, GraphStep) and step.has_layers for step in self.steps)
@@ -119,31 +127,38 @@ class NativeEngine:
 
     def _draw(self, inputs: AnyArray, draws: range, numbers: AnyArray, least: int) -> Draws:
         """Draws of blocks that are filled up to a power of two of examples, to at least `least`."""
-        from threadpoolctl import threadpool_limits
-
         examples = len(inputs)
-        outputs = [
-            np.empty((len(draws), examples, *self._program.shapes[name]), np.float32) for name in self._program.outputs
-        ]
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
+        shapes = [(self.output_size,)] if self._has_softmax else map(self._program.shapes.get, self._program.outputs)
+        outputs = [np.empty((len(draws), examples, *(shape or ())), np.float32) for shape in shapes]
+        with self._libraries.limit(limits=1, user_api="blas"):
             starts = range(0, examples, self.block)
             sizes = [min(self.block, max(least, _next_power(examples - start))) for start in starts]
             filled = [
                 _fill(numbers[start : start + self.block], size) for start, size in zip(starts, sizes, strict=True)
             ]
-            parts = [_fill(inputs[start : start + self.block], size) for start, size in zip(starts, sizes, strict=True)]
-            prepared = list(pool.map(self._fixed, parts))
+            prepared = self._prepared(inputs, sizes)
             group = self._draws_at_once(len(draws), len(starts))
             tasks = [
-                pool.submit(self._task, start, filled[i], prepared[i], draws[begin : begin + group], begin, outputs)
+                self._pool.submit(
+                    self._task, start, filled[i], prepared[i], draws[begin : begin + group], begin, outputs
+                )
                 for begin in range(0, len(draws), group)
                 for i, start in enumerate(starts)
             ]
+            wait(tasks)
             for task in tasks:
                 task.result()
-        for number, *rows in zip(draws, *outputs, strict=True):
-            check_finite(int(number), *rows)
         return self._head(outputs, examples)
+
+    def _prepared(self, inputs: AnyArray, sizes: list[int]) -> list[_Fixed]:
+        """What is the same in every draw, for every block; that of the last call if its inputs were the same."""
+        known = self._known
+        if known is None or known[0] != sizes or not np.array_equal(known[1], inputs):
+            starts = range(0, len(inputs), self.block)
+            parts = [_fill(inputs[start : start + self.block], size) for start, size in zip(starts, sizes, strict=True)]
+            known = (sizes, inputs.copy(), list(self._pool.map(self._fixed, parts)))
+            self._known = known
+        return known[2]
 
     def _draws_at_once(self, draws: int, blocks: int) -> int:
         """Draws of a task: as many as fit in a core's cache, while every core has something to do."""
@@ -151,7 +166,7 @@ class NativeEngine:
         shared = -(-draws * blocks // self.threads)
         return max(1, min(fitting, shared, draws))
 
-    def _fixed(self, inputs: AnyArray) -> tuple[dict[str, AnyArray], dict[str, Moments]]:
+    def _fixed(self, inputs: AnyArray) -> _Fixed:
         """What is the same in every draw of a block."""
         tensors: dict[str, Any] = {self._program.input: inputs}
         for op in self._parts.fixed:
@@ -165,7 +180,7 @@ class NativeEngine:
         self,
         start: int,
         numbers: AnyArray,
-        prepared: tuple[dict[str, AnyArray], dict[str, Moments]],
+        prepared: _Fixed,
         draws: range,
         begin: int,
         outputs: Sequence[FloatArray],
@@ -176,13 +191,21 @@ class NativeEngine:
         with np.errstate(all="ignore"):
             for step in self.steps:
                 step.run(block)
-        for name, output in zip(self._program.outputs, outputs, strict=True):
-            count = min(len(numbers), output.shape[1] - start)
-            for index in range(len(draws)):
-                output[begin + index, start : start + count] = block.of_draw(name, index)[:count]
+        count = min(len(numbers), outputs[0].shape[1] - start)
+        for index, draw in enumerate(draws):
+            found = [block.of_draw(name, index)[:count] for name in self._program.outputs]
+            check_finite(draw, *found)
+            places = [output[begin + index, start : start + count] for output in outputs]
+            if self._has_softmax:
+                _softmax(places[0], found[0])
+                continue
+            for place, values in zip(places, found, strict=True):
+                place[...] = values
 
     def _head(self, outputs: Sequence[FloatArray], examples: int) -> Draws:
         values, *rest = outputs
+        if self._has_softmax:
+            return Draws(values)
 
         def each(items: FloatArray) -> FloatArray:
             if self._kind is Output.PREDICTION:
@@ -202,8 +225,10 @@ def _fill(items: AnyArray, size: int) -> AnyArray:
     return np.concatenate([items, np.zeros((missing, *items.shape[1:]), items.dtype)]) if missing else items
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _softmax(out: FloatArray, logits: AnyArray) -> None:
+    """Probabilities `[example, class]` of logits `[example, class]`, or of one logit, that of the second of two."""
+    from bprune.engines.native.kernels_softmax import softmax_statistics
+
+    nothing = np.zeros(out.shape)
+    rows = np.require(logits, np.float32, ["C", "W"])
+    softmax_statistics(rows, out, nothing, np.zeros(out.shape), np.zeros(len(out)))
