@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bprune.lowering.program import Program
+from bprune.lowering.program import Program, weights_of
 
 __all__ = ["block_size", "example_bytes"]
 
 _BLOCK_BYTES = 8 << 20
+_BYTES_PER_KERNEL_BYTE = 8
+"""A kernel is brought into another layout for every block, which large kernels earn back in larger blocks alone."""
 _LARGEST_BLOCK = 4096
 _ROWS = 16
 _ROUNDED_FROM = 256
@@ -23,7 +25,9 @@ def block_size(program: Program, examples: int | None) -> int:
         examples: How many examples the whole run has; None where that is not known.
     """
     widest = max(shape.size for shape in program.shapes.values()) * 4
-    fitting = max(2, min(_BLOCK_BYTES // max(widest, 1), _LARGEST_BLOCK))
+    kernels = [item.loc.nbytes for op in program.ops for item in weights_of(op).values()]
+    fitting_bytes = max(_BLOCK_BYTES, _BYTES_PER_KERNEL_BYTE * max(kernels, default=0))
+    fitting = max(2, min(fitting_bytes // max(widest, 1), _LARGEST_BLOCK))
     if examples is None:
         return fitting
     count = -(-max(examples, 1) // fitting)
