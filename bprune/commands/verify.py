@@ -45,10 +45,10 @@ _FALSE_ALARM = 1e-6
 )
 @click.option(
     "--engine",
-    type=click.Choice(["tensorflow"]),
-    default="tensorflow",
+    type=click.Choice(["auto", "tensorflow", "native"]),
+    default="auto",
     show_default=True,
-    help="The engine that is compared with the graph.",
+    help="The engine that is compared with the graph. auto: native, or tensorflow for bfloat16.",
 )
 @click.option(
     "--precision",
@@ -90,11 +90,14 @@ def command(
       bprune verify --case-dir sample_checkpoints/digits_conv --threshold 2 --mc-iters 4000
     """
     with tell.tensorflow():
+        from bprune.engines.choose import EngineName
         from bprune.engines.graph import GraphEngine
         from bprune.engines.tensorflow import Precision
         from bprune.inference.verify import verify
         from bprune.posterior import read_network
 
+        if engine == "auto":
+            engine = "native" if precision == "float32" else "tensorflow"
         case = choice.load()
         network = read_network(case)
         masks = _masks(case, network, threshold, allow_empty_layers)
@@ -112,6 +115,7 @@ def command(
                 mc_iters=mc_iters,
                 seed=seed,
                 precision=Precision(precision),
+                engine=EngineName(engine),
                 false_alarm=false_alarm,
                 progress=progress,
             )

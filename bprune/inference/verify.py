@@ -12,10 +12,12 @@ import numpy as np
 
 from bprune.arrays import AnyArray, BoolArray
 from bprune.case.case import Case
+from bprune.case.output import Output
 from bprune.engines.base import Draws, Engine
 from bprune.engines.check import LARGEST_ERROR, check_lowering
+from bprune.engines.choose import EngineName
 from bprune.engines.tensorflow import Precision, TensorFlowEngine
-from bprune.errors import SelfCheckError
+from bprune.errors import SelfCheckError, UsageError
 from bprune.inference.agreement import DEFAULT_FALSE_ALARM, Agreement, compare_laws
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.run import choose_blocks, run_draws
@@ -114,6 +116,7 @@ def verify(
     mc_iters: int = DEFAULT_VERIFY_DRAWS,
     seed: int = 0,
     precision: Precision = Precision.FLOAT32,
+    engine: EngineName = EngineName.TENSORFLOW,
     false_alarm: float = DEFAULT_FALSE_ALARM,
     progress: Progress = no_progress,
 ) -> Verification:
@@ -127,7 +130,8 @@ def verify(
         inputs: `[example, ...]`, as the network takes them.
         mc_iters: Draws of each engine, at least 100.
         seed: Seed of the program's noise.
-        precision: In which number format the program computes products.
+        precision: In which number format the program computes products; the engine native knows float32 alone.
+        engine: Which engine runs the program: TENSORFLOW or NATIVE.
         false_alarm: The probability, at most, that law 5 is found broken although it holds.
         progress: Told the share of the draws that are done.
 
@@ -151,6 +155,7 @@ def verify(
         mc_iters=mc_iters,
         seed=seed,
         precision=precision,
+        engine=engine,
         false_alarm=false_alarm,
         progress=progress,
     )
@@ -167,28 +172,42 @@ def verify_program(
     mc_iters: int = DEFAULT_VERIFY_DRAWS,
     seed: int = 0,
     precision: Precision = Precision.FLOAT32,
+    engine: EngineName = EngineName.TENSORFLOW,
     false_alarm: float = DEFAULT_FALSE_ALARM,
     progress: Progress = no_progress,
 ) -> Verification:
     """Compare a program that was lowered before with the graph; see `verify`."""
     compacted = specialise(program, masks)
     kind = case.roles.kind
-    engine = TensorFlowEngine(compacted, kind, seed, precision)
-    masked = TensorFlowEngine(specialise(program, masks, compact=False), kind, seed, precision)
+    fast = _engine(engine, compacted, kind, seed, precision)
+    masked = _engine(engine, specialise(program, masks, compact=False), kind, seed, precision)
     count = min(_SAME_DRAWS, mc_iters)
-    same = [_draw(case, item, inputs, count, no_progress) for item in (masked, engine)]
+    same = [_draw(case, item, inputs, count, no_progress) for item in (masked, fast)]
     samples = [
         _draw(case, item, inputs, mc_iters, lambda share, done=number: progress((done + share) / 2.0))
-        for number, item in enumerate((oracle, engine))
+        for number, item in enumerate((oracle, fast))
     ]
     return Verification(
-        engine=engine.name,
+        engine=fast.name,
         precision=precision,
         sizes=compare_sizes(program, compacted),
         zero_scale=_zero_scale(case, network, masks, program, compacted),
         same_draws=compare_draws(same[0], same[1], case.task, tolerance=_SAME[precision]),
         laws=compare_laws(samples[0], samples[1], case.task, false_alarm=false_alarm, tolerance=_SLACK[precision]),
     )
+
+
+def _engine(name: EngineName, program: Program, kind: Output, seed: int, precision: Precision) -> Engine:
+    if name is EngineName.TENSORFLOW:
+        return TensorFlowEngine(program, kind, seed, precision)
+    if name is not EngineName.NATIVE or precision is not Precision.FLOAT32:
+        raise UsageError(
+            f"the engine {name.value} does not run programs in {precision.value}",
+            hint="Choose the engine tensorflow, or native in float32.",
+        )
+    from bprune.engines.native import NativeEngine
+
+    return NativeEngine(program, kind, seed)
 
 
 def _zero_scale(

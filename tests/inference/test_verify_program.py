@@ -16,8 +16,10 @@ import pytest
 from bprune.arrays import AnyArray
 from bprune.case import Case, load_case
 from bprune.engines.base import Draws, Sampling
+from bprune.engines.choose import EngineName
 from bprune.engines.graph import GraphEngine
 from bprune.engines.tensorflow import Precision, noise
+from bprune.errors import UsageError
 from bprune.inference import fit_inputs, read_data
 from bprune.inference.agreement import Kind
 from bprune.inference.verify import Verification, verify, verify_program
@@ -333,3 +335,52 @@ def test_bfloat16_passes_with_its_own_tolerance(dense: World) -> None:
 def test_the_operations_of_every_layer_are_told(mixed: World) -> None:
     found = {row.layer: row.operations for row in mixed.verify().sizes.rows}
     assert found == dict.fromkeys(("flip", "laplace", "lognormal", "local"), ("Dense",))
+
+
+@pytest.mark.parametrize("name", ["dense", "conv", "mixed"])
+def test_the_native_engine_passes_and_wrong_noise_does_not(name: str, request: pytest.FixtureRequest) -> None:
+    world = request.getfixturevalue(name)
+
+    def run(program: Program) -> Verification:
+        return verify_program(
+            world.case,
+            world.network,
+            world.network.masks,
+            program,
+            world.oracle,
+            world.inputs,
+            mc_iters=400,
+            seed=5,
+            engine=EngineName.NATIVE,
+        )
+
+    right = run(world.program)
+    assert right.engine == "native"
+    assert right.failures == ()
+    wide = [
+        with_weights(
+            op,
+            {
+                field: item if item.scale is None else replace(item, scale=item.scale * np.float32(2.0))
+                for field, item in weights_of(op).items()
+            },
+        )
+        for op in world.program.ops
+    ]
+    wrong = run(world.program.replaced(wide))
+    assert not wrong.laws.agrees
+
+
+def test_an_engine_that_does_not_do_it_is_refused(dense: World) -> None:
+    for engine, precision in ((EngineName.GRAPH, Precision.FLOAT32), (EngineName.NATIVE, Precision.BFLOAT16)):
+        with pytest.raises(UsageError, match=f"the engine {engine.value} does not run programs in {precision.value}"):
+            verify_program(
+                dense.case,
+                dense.network,
+                dense.network.masks,
+                dense.program,
+                dense.oracle,
+                dense.inputs,
+                precision=precision,
+                engine=engine,
+            )
