@@ -40,8 +40,12 @@ _MAGIC = {
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, what: str = "results file") -> Iterator[None]:
     """Translate what h5py raises on a damaged file.
+
+    Args:
+        path: The file.
+        what: What it should be, for messages.
 
     Raises:
         DamagedFileError: If the body raises an error that is not of BPrune.
@@ -52,13 +56,18 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except _DAMAGE as error:
         raise DamagedFileError(
-            f"{path} cannot be read as a results file: {error}",
+            f"{path} cannot be read as a {what}: {error}",
             hint="The file is damaged or was altered: copy it again, or repeat the run.",
         ) from error
 
 
-def check_readable(path: Path) -> None:
+def check_readable(path: Path, what: str = "results file", command: str = "bprune infer") -> None:
     """Refuse what is not an HDF5 file.
+
+    Args:
+        path: The file.
+        what: What it should be, for messages.
+        command: What writes such files.
 
     Raises:
         MissingFileError: If there is no such file.
@@ -66,9 +75,9 @@ def check_readable(path: Path) -> None:
         DamagedFileError: If it is of no known format.
     """
     if not path.exists():
-        raise MissingFileError(f"there is no results file {path}")
+        raise MissingFileError(f"there is no {what} {path}")
     if not path.is_file():
-        raise InputError(f"{path} is not a file", hint="Give the results file that bprune infer wrote.")
+        raise InputError(f"{path} is not a file", hint=f"Give the {what} that {command} wrote.")
     try:
         with path.open("rb") as stream:
             start = stream.read(16)
@@ -78,8 +87,8 @@ def check_readable(path: Path) -> None:
         return
     for magic, meaning in _MAGIC.items():
         if start.startswith(magic):
-            raise InputError(f"{path} is not a results file: it looks like {meaning}")
-    raise DamagedFileError(f"{path} is not a results file: it {'is not HDF5' if start else 'is empty'}")
+            raise InputError(f"{path} is not a {what}: it looks like {meaning}")
+    raise DamagedFileError(f"{path} is not a {what}: it {'is not HDF5' if start else 'is empty'}")
 
 
 def read_attribute(item: h5py.HLObject, name: str, kind: type) -> Any:

@@ -37,12 +37,14 @@ _COORDINATES = {
     "output": "output number",
     "layer": "layer name",
     "quantile": "probability of the quantile",
+    "metric": "metric name",
+    "point": "point of the sweep, by sparsity",
 }
 
 
 def coordinate(dim: str) -> Variable:
     """The variable that holds the coordinate values of a dimension."""
-    dtype = {"layer": "str", "quantile": "f8"}.get(dim, "i8")
+    dtype = {"layer": "str", "metric": "str", "quantile": "f8"}.get(dim, "i8")
     return Variable((dim,), dtype, _COORDINATES.get(dim, "position along " + dim.replace("_", " ")))
 
 
