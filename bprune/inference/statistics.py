@@ -15,8 +15,8 @@ import numpy as np
 from bprune.arrays import AnyArray, Float64Array, FloatArray
 from bprune.engines.base import Draws
 from bprune.errors import UsageError
-from bprune.inference.labels import class_labels, regression_targets
 from bprune.inference.spread import Spread, check_same
+from bprune.metrics.labels import class_labels, regression_targets
 
 __all__ = [
     "ClassificationMoments",

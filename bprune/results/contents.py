@@ -11,7 +11,7 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
-from bprune.inference.labels import class_labels, regression_targets
+from bprune.metrics.labels import class_labels, regression_targets
 from bprune.results.layout import Variable, layout
 from bprune.results.schema import SNR_QUANTILES, WIDENED, LayerRecord
 

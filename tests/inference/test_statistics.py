@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from bprune.arrays import AnyArray, Float64Array, FloatArray
 from bprune.engines.base import Draws
 from bprune.errors import InputError, UsageError
-from bprune.inference.labels import class_labels, regression_targets
 from bprune.inference.statistics import (
     ClassificationMoments,
     ClassificationSummary,
@@ -25,6 +24,7 @@ from bprune.inference.statistics import (
     classification_scores,
     regression_scores,
 )
+from bprune.metrics.labels import class_labels, regression_targets
 
 
 def probabilities(seed: int, draws: int, examples: int, classes: int, concentration: float = 0.3) -> FloatArray:

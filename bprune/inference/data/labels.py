@@ -1,4 +1,4 @@
-"""Fit labels to a network's task; what a label may be in the end is decided in `bprune.inference.labels`."""
+"""Fit labels to a network's task; what a label may be in the end is decided in `bprune.metrics.labels`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bprune.arrays import AnyArray, FloatArray, IntArray
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
 from bprune.inference.data.dataset import Dataset
-from bprune.inference.labels import class_labels, regression_targets
+from bprune.metrics.labels import class_labels, regression_targets
 
 __all__ = ["fit_labels"]
 

@@ -1,0 +1,23 @@
+"""The entropy of probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bprune.arrays import AnyArray, Float64Array
+
+__all__ = ["entropy"]
+
+
+def entropy(probabilities: AnyArray) -> Float64Array:
+    """-sum_c p_c ln p_c on the last axis, in nats; 0 ln 0 = 0.
+
+    Args:
+        probabilities: `[..., class]`.
+
+    Returns:
+        `[...]`, float64.
+    """
+    p = probabilities.astype(np.float64)
+    total: Float64Array = -np.sum(p * np.log(np.maximum(p, np.finfo(np.float64).tiny)), axis=-1)
+    return total + 0.0  # turns -0.0 into 0.0
