@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from bprune.arrays import AnyArray
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
 from bprune.metrics.base import Metric, data_stderr
-from bprune.metrics.blocks import jackknife_stderr
+from bprune.metrics.blocks import mc_stderr
 from bprune.metrics.estimate import Estimate
 from bprune.metrics.labels import class_labels, regression_targets
 from bprune.metrics.ood import ood_auroc
 from bprune.metrics.predictions import ClassPredictions, Predictions, ValuePredictions
 from bprune.metrics.registry import choose_metrics
+from bprune.metrics.replicate import half_differences
 
 __all__ = ["evaluate", "evaluate_difference"]
 
@@ -50,18 +53,12 @@ def evaluate(
     """
     chosen = _applicable(predictions, labels, names, metrics)
     truth = _labels(predictions, labels)
-    values = {metric.name: metric.value(predictions, truth) for metric in chosen}
-    without: dict[str, list[float]] = {name: [] for name in values}
-    for replicate in predictions.replicates():
-        for metric in chosen:
-            without[metric.name].append(metric.value(replicate, truth))
+    steps = half_differences(predictions, [functools.partial(_value, metric, truth) for metric in chosen])
     found = {
         metric.name: Estimate(
-            values[metric.name],
-            data_stderr(metric.influence(predictions, truth)),
-            jackknife_stderr(values[metric.name], without[metric.name]),
+            metric.value(predictions, truth), data_stderr(metric.influence(predictions, truth)), mc_stderr(step)
         )
-        for metric in chosen
+        for metric, step in zip(chosen, steps, strict=True)
     }
     return found if ood is None else found | _ood(predictions, ood)
 
@@ -76,10 +73,9 @@ def evaluate_difference(
 ) -> dict[str, Estimate]:
     """What every metric changes by: the second predictions' minus the first's, with errors of the difference itself.
 
-    Both are of the same examples, so that what an example does to both cancels in the data standard error. Where both
-    runs have the same blocks, each block is left out of both at once: with the same draws (common random numbers)
-    what the draws do to both cancels in the MC standard error, and with other draws that is right as well. Where blocks
-    differ in number the two MC errors are added as independent ones.
+    Both are of the same examples, so that what an example does to both cancels in the data standard error. Both are
+    halved in the same way: with the same draws (common random numbers) what the draws do to both cancels in the MC
+    standard error, and with other draws that is right as well.
 
     Args:
         first: Predictions of one network.
@@ -103,37 +99,19 @@ def evaluate_difference(
     truth = _labels(first, labels)
     chosen = _applicable(first, labels, names, metrics)
     chosen = [metric for metric in chosen if metric.applies(second)]
-    values = {metric.name: metric.value(second, truth) - metric.value(first, truth) for metric in chosen}
-    influences = {metric.name: metric.influence(second, truth) - metric.influence(first, truth) for metric in chosen}
-    errors = _mc_errors(first, second, truth, chosen, values)
-    return {name: Estimate(value, data_stderr(influences[name]), errors[name]) for name, value in values.items()}
+    functions = [functools.partial(_value, metric, truth) for metric in chosen]
+    before, after = half_differences(first, functions), half_differences(second, functions)
+    found = {}
+    for metric, a, b in zip(chosen, before, after, strict=True):
+        influence = metric.influence(second, truth) - metric.influence(first, truth)
+        step = b - a if len(a) == len(b) else np.zeros(0)  # one of the two has no blocks
+        value = metric.value(second, truth) - metric.value(first, truth)
+        found[metric.name] = Estimate(value, data_stderr(influence), mc_stderr(step))
+    return found
 
 
-def _mc_errors(
-    first: Predictions, second: Predictions, truth: Any, chosen: Sequence[Metric], values: dict[str, float]
-) -> dict[str, float]:
-    left, right = _without(first, truth, chosen), _without(second, truth, chosen)
-    errors = {}
-    for metric in chosen:
-        a, b = left[metric.name], right[metric.name]
-        if len(a) == len(b):
-            errors[metric.name] = jackknife_stderr(values[metric.name], [y - x for x, y in zip(a, b, strict=True)])
-        else:
-            own = (
-                jackknife_stderr(metric.value(first, truth), a),
-                jackknife_stderr(metric.value(second, truth), b),
-            )
-            errors[metric.name] = math.hypot(*own) if not any(math.isnan(error) for error in own) else math.nan
-    return errors
-
-
-def _without(predictions: Predictions, truth: Any, chosen: Sequence[Metric]) -> dict[str, list[float]]:
-    """Each metric without each block."""
-    values: dict[str, list[float]] = {metric.name: [] for metric in chosen}
-    for replicate in predictions.replicates():
-        for metric in chosen:
-            values[metric.name].append(metric.value(replicate, truth))
-    return values
+def _value(metric: Metric, truth: Any, predictions: Predictions) -> float:
+    return metric.value(predictions, truth)
 
 
 def _applicable(

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from bprune.arrays import AnyArray, Float64Array
-from bprune.metrics.blocks import jackknife_stderr
+from bprune.metrics.blocks import mc_stderr
 from bprune.metrics.estimate import Estimate
 from bprune.metrics.predictions import ClassPredictions
 
@@ -56,13 +56,16 @@ def ood_auroc(predictions: ClassPredictions, ood: ClassPredictions) -> dict[str,
         ood: Predictions of the same network for examples of another kind.
 
     Returns:
-        An estimate for each of `OOD_SCORES`. Draws are taken as shared by both sets where both have the same blocks;
-        without blocks the MC standard error is NaN.
+        An estimate for each of `OOD_SCORES`. Without blocks the MC standard error is NaN.
     """
-    pairs = list(zip(predictions.replicates(), ood.replicates(), strict=False))
+    scale = max(predictions.half_scale, ood.half_scale)
     found = {}
+    pairs = list(zip(predictions.halves(), ood.halves(), strict=False))
     for name, score in OOD_SCORES.items():
         value, stderr = auroc(score(predictions), score(ood))
-        without = [auroc(score(a), score(b))[0] for a, b in pairs]
-        found[name] = Estimate(value, stderr, jackknife_stderr(value, without))
+        steps = [
+            scale / 2.0 * (auroc(score(one), score(ood_one))[0] - auroc(score(other), score(ood_other))[0])
+            for (one, other), (ood_one, ood_other) in pairs
+        ]
+        found[name] = Estimate(value, stderr, mc_stderr(np.array(steps)))
     return found

@@ -1,10 +1,11 @@
 """What metrics are computed from: the mean over draws of each example, and the same for blocks of draws.
 
-See `bprune.metrics.blocks` for what blocks are, and for the jackknife whose replicates are made here.
+See `bprune.metrics.blocks` for what blocks are, and for the halves of them that are made here.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,7 +15,7 @@ from scipy.special import logsumexp
 
 from bprune.arrays import AnyArray, Float64Array, IntArray
 from bprune.errors import UsageError
-from bprune.metrics.blocks import shrinkage
+from bprune.metrics.blocks import SIGNS, Halves
 from bprune.metrics.entropy import entropy
 
 __all__ = ["ClassPredictions", "Predictions", "ValuePredictions"]
@@ -58,9 +59,9 @@ class ClassPredictions:
         _check_blocks(self, shapes, optional="block_vote_share")
 
     @property
-    def blocks(self) -> int:
-        """The number of blocks; 0 where they are not known."""
-        return 0 if self.block_draws is None else len(self.block_draws)
+    def half_scale(self) -> float:
+        """What differences between halves are multiplied with; NaN where there are none."""
+        return math.nan if self.block_draws is None else Halves.of(self.block_draws).scale
 
     @property
     def top_class(self) -> IntArray:
@@ -81,16 +82,24 @@ class ClassPredictions:
         """The predictions of some examples, `[row]`."""
         return replace(self, **_rows(self, rows))
 
-    def replicates(self) -> Iterator[ClassPredictions]:
-        """The predictions without each block of draws in turn; none for fewer than two blocks."""
+    def halves(self) -> Iterator[tuple[ClassPredictions, ClassPredictions]]:
+        """The predictions of both halves of the draws, for every choice of `SIGNS`; none without blocks."""
         if self.block_draws is None or self.block_mean is None or self.block_expected_entropy is None:
             return
-        deleted = _Deleted(self.block_draws)
-        parts = [deleted.means(self.block_mean), deleted.means(self.block_expected_entropy)]
-        if self.block_vote_share is not None:
-            parts.append(deleted.means(self.block_vote_share))
-        for mean, expected_entropy, *votes in zip(*parts, strict=True):
-            yield ClassPredictions(mean, expected_entropy, votes[0] if votes else None)
+        halves = Halves.of(self.block_draws)
+        if math.isnan(halves.scale):
+            return
+        means = _filled(self.block_mean, self.block_draws)
+        entropies = _filled(self.block_expected_entropy, self.block_draws)
+        votes = None if self.block_vote_share is None else _filled(self.block_vote_share, self.block_draws)
+        for number in range(len(SIGNS)):
+            one, other = (
+                ClassPredictions(
+                    _mean(weights, means), _mean(weights, entropies), None if votes is None else _mean(weights, votes)
+                )
+                for weights in halves.weights(number)
+            )
+            yield one, other
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +143,9 @@ class ValuePredictions:
         _check_blocks(self, shapes | {"block_log_likelihood": shape[:1]}, optional="block_log_likelihood")
 
     @property
-    def blocks(self) -> int:
-        """The number of blocks; 0 where they are not known."""
-        return 0 if self.block_draws is None else len(self.block_draws)
+    def half_scale(self) -> float:
+        """What differences between halves are multiplied with; NaN where there are none."""
+        return math.nan if self.block_draws is None else Halves.of(self.block_draws).scale
 
     @property
     def stddev(self) -> Float64Array:
@@ -147,95 +156,49 @@ class ValuePredictions:
         """The predictions of some examples, `[row]`."""
         return replace(self, **_rows(self, rows))
 
-    def replicates(self) -> Iterator[ValuePredictions]:
-        """The predictions without each block of draws in turn; none for fewer than two blocks."""
-        if self.block_draws is None or self.block_mean is None:
+    def halves(self) -> Iterator[tuple[ValuePredictions, ValuePredictions]]:
+        """The predictions of both halves of the draws, for every choice of `SIGNS`; none without blocks."""
+        if self.block_draws is None:
             return
-        if self.block_noise_variance is None or self.block_squares is None:
+        halves = Halves.of(self.block_draws)
+        if math.isnan(halves.scale):
             return
-        deleted = _Deleted(self.block_draws)
-        parts = zip(
-            deleted.means(self.block_mean),
-            deleted.means(self.block_noise_variance),
-            deleted.variances(self.block_mean, self.block_squares),
-            strict=True,
+        for number in range(len(SIGNS)):
+            one, other = (self._half(self.block_draws, weights) for weights in halves.weights(number))
+            yield one, other
+
+    def _half(self, counts: IntArray, weights: Float64Array) -> ValuePredictions:
+        """The predictions where blocks have these weights, `[block, example]`."""
+        means, squares, noise = (
+            _filled(item, counts)
+            for item in (self.block_mean, self.block_squares, self.block_noise_variance)
+            if item is not None
         )
-        likelihoods: Iterator[Float64Array | None] = iter([None] * self.blocks)
+        mean = _mean(weights, means)
+        per_draw = squares / np.maximum(counts, 1)[..., None] + np.square(means - mean)
+        draws = 1.0 / np.maximum(np.sum(np.square(weights) / np.maximum(counts, 1), axis=0), 1e-300)
+        variance = _mean(weights, per_draw) * np.where(draws > 1.0 + 1e-9, draws / (draws - 1.0), 1.0)[:, None]
+        log_likelihood = None
         if self.block_log_likelihood is not None:
-            likelihoods = iter(deleted.log_means(self.block_log_likelihood))
-        for mean, noise, step in parts:
-            spread = np.maximum(self.spread_variance + step, 0.0)
-            yield ValuePredictions(mean, np.maximum(noise, 0.0), spread, next(likelihoods))
+            parts = _filled(self.block_log_likelihood, counts)
+            with np.errstate(divide="ignore"):
+                log_likelihood = np.asarray(logsumexp(parts + np.log(weights), axis=0))
+        return ValuePredictions(mean, _mean(weights, noise), variance, log_likelihood)
 
 
 Predictions = ClassPredictions | ValuePredictions
 """The predictions of either task."""
 
 
-class _Deleted:
-    """Statistics of all draws but those of one block, for each block in turn."""
+def _filled(values: AnyArray, counts: IntArray) -> Float64Array:
+    """The blocks' values, 0 where a block has no draws."""
+    empty = (counts == 0).reshape(counts.shape + (1,) * (values.ndim - 2))
+    return np.asarray(np.where(empty, 0.0, values), np.float64)
 
-    def __init__(self, counts: IntArray) -> None:
-        filled = counts.any(axis=1)
-        self._filled = np.flatnonzero(filled)
-        self._counts = counts[filled]
-        self._total = self._counts.sum(axis=0)
-        self._factor = shrinkage(self._counts)
 
-    def __len__(self) -> int:
-        return len(self._filled) if len(self._filled) > 1 else 0
-
-    def means(self, values: AnyArray) -> Iterator[Float64Array]:
-        """Means without each block; `values` are the blocks' means, `[block, example, ...]`."""
-        if not len(self):
-            return
-        parts = self._parts(values)
-        counts, total = self._like(self._counts, parts[0]), self._like(self._total, parts[0])
-        everything = sum(count * part for count, part in zip(counts, parts, strict=True))
-        mean = everything / total
-        for count, part in zip(counts, parts, strict=True):
-            rest = (everything - count * part) / np.maximum(total - count, 1)
-            yield mean + self._like(self._factor, part) * (rest - mean)
-
-    def variances(self, values: AnyArray, squares: AnyArray) -> Iterator[Float64Array]:
-        """What the sample variance changes by without each block, from the blocks' means and squared deviations."""
-        if not len(self):
-            return
-        means, within = self._parts(values), self._parts(squares)
-        counts, total = self._like(self._counts, means[0]), self._like(self._total, means[0])
-        mean = sum(count * part for count, part in zip(counts, means, strict=True)) / total
-        offsets = [part - mean for part in means]
-        own = [part + count * step**2 for count, part, step in zip(counts, within, offsets, strict=True)]
-        everything = np.sum(own, axis=0)
-        variance = everything / np.maximum(total - 1, 1)
-        for count, part, step in zip(counts, own, offsets, strict=True):
-            left = np.maximum(total - count, 1)
-            rest = (everything - part - (count * step) ** 2 / left) / np.maximum(left - 1, 1)
-            yield self._like(self._factor, part) * (rest - variance)
-
-    def log_means(self, values: AnyArray) -> Iterator[Float64Array]:
-        """Logarithms of means without each block, from the logarithms of the blocks' means, `[block, example]`."""
-        if not len(self):
-            return
-        with np.errstate(divide="ignore"):
-            logs = np.where(self._counts > 0, self._parts(values), 0.0) + np.log(self._counts)
-            mean = logsumexp(logs, axis=0) - np.log(self._total)
-            for number, count in enumerate(self._counts):
-                others = np.delete(logs, number, axis=0)
-                rest = logsumexp(others, axis=0) - np.log(np.maximum(self._total - count, 1))
-                kept = np.log1p(-np.minimum(self._factor, 1.0))
-                moved = np.logaddexp(np.log(self._factor) + rest, kept + mean)
-                yield np.where(self._factor > 0.0, moved, mean)
-
-    def _parts(self, values: AnyArray) -> Float64Array:
-        parts = np.asarray(values[self._filled], np.float64)
-        empty = self._counts == 0
-        return np.asarray(np.where(self._like(empty, parts[0]), 0.0, parts)) if empty.any() else parts
-
-    @staticmethod
-    def _like(items: AnyArray, values: AnyArray) -> AnyArray:
-        """Numbers of each example, with axes of length 1 for the axes that `values[example, ...]` has more."""
-        return items.reshape(items.shape + (1,) * (values.ndim - 1))
+def _mean(weights: Float64Array, values: Float64Array) -> Float64Array:
+    """The weighted mean over blocks, `[example, ...]`; weights are `[block, example]`."""
+    return np.asarray(np.einsum("be,be...->e...", weights, values))
 
 
 def _rows(predictions: Predictions, rows: AnyArray) -> dict[str, Any]:
