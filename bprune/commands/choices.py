@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bprune.inference import Dataset
     from bprune.inference.stopping import Stopping
     from bprune.posterior import Network
-    from bprune.pruning import Rule
+    from bprune.pruning import Context, Criterion, Plan, Rule
     from bprune.results import Results
 
 __all__ = ["CaseChoice", "DataChoice", "RuleChoice", "RunChoice", "parse_pairs"]
@@ -87,6 +87,17 @@ class DataChoice:
         )
         return first_examples(dataset, self.examples)
 
+    def measured(self, criterion: Criterion, context: Context, case: Case, network: Network) -> Context:
+        """The context with activations on the first examples, where the criterion needs them."""
+        if "activations" not in criterion.uses:
+            return context
+        from bprune.engines import DEFAULT_ACTIVATION_EXAMPLES, measure_activations
+        from bprune.results.record import load_inputs
+
+        inputs = load_inputs(case, self.data, x_key=self.x_key, y_key=self.y_key, scale=self.scale).inputs
+        count = min(DEFAULT_ACTIVATION_EXAMPLES, self.examples or DEFAULT_ACTIVATION_EXAMPLES)
+        return replace(context, activations=measure_activations(case, inputs[:count], network))
+
 
 @dataclass(frozen=True)
 class RuleChoice:
@@ -95,14 +106,52 @@ class RuleChoice:
     threshold: float | None
     sparsity: float | None
     layer_threshold: tuple[str, ...]
+    criterion: str | None
+    scope: str | None
+    prior_loc: float | None
+    prior_scale: float | None
+    reduced_scale: float | None
+    prior_inclusion: float | None
     allow_empty_layers: bool
 
-    def rule(self) -> Rule:
-        """The rule; the default threshold where nothing was chosen."""
-        from bprune.pruning import DEFAULT_THRESHOLD, Rule
+    @property
+    def is_given(self) -> bool:
+        """Whether anything was said about what to prune."""
+        values = vars(self)
+        return any(values[name] not in (None, ()) for name in values if name != "allow_empty_layers")
 
-        threshold = DEFAULT_THRESHOLD if self.threshold is None and self.sparsity is None else self.threshold
-        return Rule(threshold, self.sparsity, parse_pairs("--layer-threshold", self.layer_threshold))
+    def rule(self) -> Rule:
+        """The rule, complete but for activations; the criterion's own threshold where none was chosen."""
+        from bprune.pruning import Rule, Scope, find_criterion
+
+        return Rule(
+            self.threshold,
+            self.sparsity,
+            parse_pairs("--layer-threshold", self.layer_threshold),
+            find_criterion(self.criterion or "snr"),
+            Scope(self.scope or "global"),
+            self.context(),
+        )
+
+    def context(self) -> Context:
+        """What was said about priors."""
+        from bprune.pruning import Context, Prior
+
+        prior = None
+        if self.prior_loc is not None or self.prior_scale is not None:
+            loc, scale = self.prior_loc, self.prior_scale
+            prior = Prior(0.0 if loc is None else loc, 1.0 if scale is None else scale)
+        return Context(prior, self.reduced_scale, self.prior_inclusion)
+
+    def plan(self, rule: Rule, case: Case, network: Network, data: DataChoice, tell: Output) -> Plan:
+        """The masks of a rule; activations are measured on the data where its criterion needs them."""
+        from bprune.pruning import plan_pruning
+
+        rule = replace(rule, context=data.measured(rule.criterion, rule.context, case, network))
+        told = ", ".join(f"{name} {value:g}" for name, value in rule.parameters().items())
+        if told:
+            tell.assumption(f"criterion {rule.criterion.name}: {told}")
+        return plan_pruning(case, network, rule, allow_empty_layers=self.allow_empty_layers)
 
 
 @dataclass(frozen=True)

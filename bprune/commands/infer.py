@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.choices import CaseChoice, DataChoice, RunChoice
-from bprune.commands.options import case_options, data_options, output_options, run_options
+from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
 from bprune.commands.output import Output, print_json
 
 if TYPE_CHECKING:
@@ -22,21 +22,22 @@ __all__ = ["command"]
 @click.command("infer")
 @case_options
 @data_options
-@click.option("--threshold", type=float, metavar="SNR", help="Prune on the fly: weights with a smaller SNR are 0.")
-@click.option("--allow-empty-layers", is_flag=True, help="Let a layer lose all its weights.")
+@rule_options
 @run_options
 @click.option("--out", type=click.Path(path_type=Path), help="The results file.  [default: CASE-results.h5 here]")
 @output_options
 def command(
     choice: CaseChoice,
     data: DataChoice,
-    threshold: float | None,
-    allow_empty_layers: bool,
+    pruning: RuleChoice,
     run: RunChoice,
     out: Path | None,
     tell: Output,
 ) -> None:
     """Run MC inference: draw the weights many times and average the predictions.
+
+    With --threshold, --sparsity or --criterion weights are pruned on the fly, as `bprune prune` would, and no case is
+    written.
 
     The results file is HDF5; xarray, netCDF4 and ArviZ open it.
 
@@ -48,14 +49,11 @@ def command(
     """
     with tell.tensorflow():
         from bprune.posterior import read_network
-        from bprune.pruning import Rule, plan_pruning
 
+        rule = pruning.rule() if pruning.is_given else None
         case = choice.load()
         network = read_network(case)
-        masks, rule = network.masks, None
-        if threshold is not None:
-            rule = Rule(threshold)
-            masks = dict(plan_pruning(case, network, rule, allow_empty_layers=allow_empty_layers).masks)
+        masks = pruning.plan(rule, case, network, data, tell).masks if rule is not None else network.masks
         target = out if out is not None else Path(f"{case.name}-results.h5")
         with run.record(case, network, masks, data, target, rule=rule, tell=tell) as results:
             text, content = results.describe(), _content(results)

@@ -13,7 +13,15 @@ import click
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.output import Output
 
-__all__ = ["NumberOfDraws", "case_options", "data_options", "output_options", "rule_options", "run_options"]
+__all__ = [
+    "CRITERION_NAMES",
+    "NumberOfDraws",
+    "case_options",
+    "data_options",
+    "output_options",
+    "rule_options",
+    "run_options",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -149,12 +157,68 @@ run_options: Callable[[Any], Any] = _group(
 )
 """How to run the draws: the argument `run`."""
 
+CRITERION_NAMES = (
+    "snr",
+    "snr-db",
+    "mse",
+    "sign",
+    "bmr",
+    "bmr-reduced",
+    "inclusion",
+    "magnitude",
+    "expected-magnitude",
+    "second-moment",
+    "signal-plus-noise",
+    "activation-magnitude",
+    "activation-moment",
+    "group-snr",
+    "group-bmr",
+    "kl-bits",
+)
+"""The names of `bprune.pruning.CRITERIA`, which would take a second to import."""
+
+criterion_parts: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--criterion",
+        type=click.Choice(CRITERION_NAMES),
+        metavar="NAME",
+        help="What weights are scored by; docs/criteria.md lists them.  [default: snr]",
+    ),
+    click.option("--prior-loc", type=float, metavar="M", help="Mean of the weights' Normal prior.  [default: 0]"),
+    click.option(
+        "--prior-scale", type=float, metavar="S", help="Standard deviation of the weights' prior.  [default: 1]"
+    ),
+    click.option(
+        "--reduced-scale", type=float, metavar="S", help="Standard deviation of the reduced prior of bmr-reduced."
+    ),
+    click.option(
+        "--prior-inclusion",
+        type=float,
+        metavar="P",
+        help="Prior probability that a weight is there.  [default: 0.5]",
+    ),
+)
+"""What weights are scored by."""
+
 rule_options: Callable[[Any], Any] = _group(
     "pruning",
     RuleChoice,
-    click.option("--threshold", type=float, metavar="SNR", help="Prune weights with a smaller SNR.  [default: 10]"),
-    click.option("--sparsity", type=float, metavar="SHARE", help="Prune this share of all weights, lowest SNR first."),
-    click.option("--layer-threshold", multiple=True, metavar="LAYER=SNR", help="Threshold of one layer. Repeatable."),
+    click.option(
+        "--threshold",
+        type=float,
+        metavar="NUMBER",
+        help="Prune weights with a smaller score.  [default: the criterion's own, an SNR of 10]",
+    ),
+    click.option("--sparsity", type=float, metavar="SHARE", help="Prune this share of the weights, lowest first."),
+    click.option(
+        "--layer-threshold", multiple=True, metavar="LAYER=NUMBER", help="Threshold of one layer. Repeatable."
+    ),
+    *criterion_parts,
+    click.option(
+        "--scope",
+        type=click.Choice(["global", "layer"]),
+        help="Of what --sparsity is a share: all weights, or those of every layer.  [default: global]",
+    ),
     click.option("--allow-empty-layers", is_flag=True, help="Let a layer lose all its weights."),
 )
 """Which weights to prune: the argument `pruning`."""

@@ -42,7 +42,10 @@ def command(
     no_infer: bool,
     tell: Output,
 ) -> None:
-    """Prune weights whose signal-to-noise ratio is low, into a new case.
+    """Prune weights that carry little signal, into a new case.
+
+    Weights are scored by a criterion, the signal-to-noise ratio unless --criterion names another, and those below the
+    threshold go. bmr, inclusion and mse have thresholds of their own; others but snr need --threshold or --sparsity.
 
     The source is never written. When held-out data is known, MC inference runs before and after pruning, and the
     pruned case gets its results.h5. With --compact a second case holds the network without the units that no longer do
@@ -54,25 +57,26 @@ def command(
       bprune prune --case-dir runs/mnist --sparsity 0.8 --data mnist.npz --scale 255 --out mnist-80
       bprune prune --case-dir runs/mnist --threshold 2 --layer-threshold den_3=0.5 --no-infer
       bprune prune --case-dir sample_checkpoints/digits_conv --sparsity 0.8 --compact
+      bprune prune --case-dir sample_checkpoints/digits_conv --criterion bmr
     """
     if pruning.threshold is not None and pruning.sparsity is not None:
         raise click.UsageError("--threshold and --sparsity do not go together")
     with tell.tensorflow():
         from bprune.posterior import read_network
-        from bprune.pruning import check_target, plan_pruning
+        from bprune.pruning import check_target
 
         rule = pruning.rule()
         case = choice.load()
         target = out if out is not None else Path(f"{case.name}-pruned")
         smaller = target.with_name(f"{target.name}-compact")
         judged = not no_infer and (data.data is not None or case.files.heldout is not None)
-        plan = plan_pruning(case, read_network(case), rule, allow_empty_layers=pruning.allow_empty_layers)
+        plan = pruning.plan(rule, case, read_network(case), data, tell)
         check_target(case, target, overwrite=run.overwrite)
         compacted = _compacted(plan, smaller, run) if compact else None
         before = _score(plan, data, run, tell) if judged else None
         pruned = plan.write(target, overwrite=run.overwrite)
         if compacted is not None:
-            compacted.write(smaller, rule, overwrite=run.overwrite)
+            compacted.write(smaller, plan.rule, overwrite=run.overwrite)
         after = _record(choice, target, data, run, tell) if judged else None
     if tell.as_json:
         content = _content(pruned, before, after, judged)
@@ -137,9 +141,11 @@ def _content(pruned: Pruned, before: Scores | None, after: Scores | None, judged
         "schema": "bprune-prune 1",
         "pruned_case": str(pruned.case_dir),
         "criterion": pruned.rule.criterion.name,
+        "scope": pruned.rule.scope.value,
         "threshold": pruned.rule.threshold,
         "sparsity_target": pruned.rule.sparsity,
         "layer_thresholds": pruned.rule.layer_thresholds,
+        "parameters": pruned.rule.parameters(),
         "layers": [counts(item) for item in pruned.layers],
         "total": counts(pruned.total),
         "before": asdict(before) if before else None,

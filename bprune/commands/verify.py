@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.choices import CaseChoice, DataChoice
-from bprune.commands.options import case_options, data_options, output_options
+from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice
+from bprune.commands.options import case_options, data_options, output_options, rule_options
 from bprune.commands.output import Output, number, print_json, print_table
 from bprune.commands.sizes import print_sizes
 from bprune.errors import TargetError
 
 if TYPE_CHECKING:
-    from bprune.arrays import BoolArray
-    from bprune.case import Case
     from bprune.inference.agreement import Agreement, Detectable
     from bprune.inference.verify import Verification
-    from bprune.posterior import Network
+    from bprune.pruning import Rule
 
 __all__ = ["command"]
 
@@ -31,8 +28,7 @@ _FALSE_ALARM = 1e-6
 @click.command("verify")
 @case_options
 @data_options
-@click.option("--threshold", type=float, metavar="SNR", help="Prune on the fly: weights with a smaller SNR are 0.")
-@click.option("--allow-empty-layers", is_flag=True, help="Let a layer lose all its weights.")
+@rule_options
 @click.option(
     "--mc-iters",
     type=click.IntRange(min=100),
@@ -69,8 +65,7 @@ _FALSE_ALARM = 1e-6
 def command(
     choice: CaseChoice,
     data: DataChoice,
-    threshold: float | None,
-    allow_empty_layers: bool,
+    pruning: RuleChoice,
     mc_iters: int,
     seed: int,
     engine: str,
@@ -82,7 +77,8 @@ def command(
 
     Without noise both must give the same numbers; with noise, each example's draws must have the same law, which a
     statistical test decides with a stated false-alarm rate; and leaving out what pruning has made useless must not
-    change a draw. Of the data, the first 64 examples are taken unless --examples says otherwise; labels play no part.
+    change a draw. With --threshold, --sparsity or --criterion the network is pruned on the fly first. Of the data, the
+    first 64 examples are taken unless --examples says otherwise; labels play no part.
 
     \b
     Example:
@@ -98,9 +94,10 @@ def command(
 
         if engine == "auto":
             engine = "native" if precision == "float32" else "tensorflow"
+        rule = pruning.rule() if pruning.is_given else None
         case = choice.load()
         network = read_network(case)
-        masks = _masks(case, network, threshold, allow_empty_layers)
+        masks = pruning.plan(rule, case, network, data, tell).masks if rule is not None else network.masks
         oracle = GraphEngine(case, network, masks, seed)
         dataset = replace(data, examples=data.examples or _EXAMPLES).read(case, oracle)
         for note in dataset.notes:
@@ -121,19 +118,11 @@ def command(
             )
     failure = TargetError("; ".join(result.failures), hint="Run with --engine graph, and report this with --json.")
     if tell.as_json:
-        print_json(_content(case.name, threshold, seed, result, failure))
+        print_json(_content(case.name, rule, seed, result, failure))
     elif not tell.quiet:
         _print(result)
     if result.failures:
         _fail(failure, tell)
-
-
-def _masks(case: Case, network: Network, threshold: float | None, allow_empty_layers: bool) -> Mapping[str, BoolArray]:
-    from bprune.pruning import Rule, plan_pruning
-
-    if threshold is None:
-        return network.masks
-    return plan_pruning(case, network, Rule(threshold), allow_empty_layers=allow_empty_layers).masks
 
 
 def _fail(failure: TargetError, tell: Output) -> None:
@@ -144,9 +133,7 @@ def _fail(failure: TargetError, tell: Output) -> None:
     raise click.exceptions.Exit(failure.exit_code)
 
 
-def _content(
-    case: str, threshold: float | None, seed: int, result: Verification, failure: TargetError
-) -> dict[str, Any]:
+def _content(case: str, rule: Rule | None, seed: int, result: Verification, failure: TargetError) -> dict[str, Any]:
     laws = result.laws
     error = {"message": failure.message, "hint": failure.hint, "exit_code": failure.exit_code}
     return {
@@ -154,7 +141,9 @@ def _content(
         "case": case,
         "engine": result.engine,
         "precision": result.precision.value,
-        "threshold": threshold,
+        "criterion": rule.criterion.name if rule else None,
+        "threshold": rule.threshold if rule else None,
+        "sparsity_target": rule.sparsity if rule else None,
         "seed": seed,
         "holds": result.holds,
         "layers": [asdict(row) for row in result.sizes.rows],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bprune.engines.activations import DEFAULT_ACTIVATION_EXAMPLES, measure_activations
 from bprune.engines.base import Draws, Engine, Sampling
 
-__all__ = ["Draws", "Engine", "Sampling"]
+__all__ = ["DEFAULT_ACTIVATION_EXAMPLES", "Draws", "Engine", "Sampling", "measure_activations"]

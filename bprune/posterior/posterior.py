@@ -94,6 +94,16 @@ class Posterior:
         return int(self.loc.size)
 
     @property
+    def mean(self) -> Float64Array:
+        """E[w] of every weight, of the weight's shape."""
+        return np.asarray(self.family.mean(np.asarray(self.loc, np.float64), self.scale))
+
+    @property
+    def stddev(self) -> Float64Array:
+        """sqrt(Var[w]) of every weight, of the weight's shape."""
+        return np.asarray(self.family.stddev(np.asarray(self.loc, np.float64), self.scale))
+
+    @property
     def snr(self) -> Float64Array:
         """The signal-to-noise ratio of every weight, linear, of the weight's shape; 0 where it was pruned before."""
         ratio = self.family.snr(np.asarray(self.loc, np.float64), self.scale)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, count_total
-from bprune.pruning.criteria import CRITERIA, Criterion
+from bprune.pruning.criteria import CRITERIA, Activations, Context, Criterion, Prior, find_criterion
 from bprune.pruning.plan import Plan, Pruned, plan_pruning, prune
 from bprune.pruning.record import PruningRecord, read_pruning_record
 from bprune.pruning.save import check_target
-from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, choose_masks
+from bprune.pruning.scores import pooled_scores, quantiles, score_weights, threshold_of_sparsity
+from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, Scope, choose_masks, find_scope
 
 __all__ = [
     "CRITERIA",
     "DEFAULT_THRESHOLD",
+    "Activations",
+    "Context",
     "Counts",
     "Criterion",
     "Plan",
+    "Prior",
     "Pruned",
     "PruningRecord",
     "Rule",
+    "Scope",
     "check_no_empty_layer",
     "check_target",
     "choose_masks",
     "count_layers",
     "count_total",
+    "find_criterion",
+    "find_scope",
     "plan_pruning",
+    "pooled_scores",
     "prune",
+    "quantiles",
     "read_pruning_record",
+    "score_weights",
+    "threshold_of_sparsity",
 ]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bprune.arrays import BoolArray
+from bprune.arrays import BoolArray, Float64Array
 from bprune.errors import TargetError
 from bprune.posterior.posterior import Network
-from bprune.pruning.threshold import Rule, threshold_of_sparsity
+from bprune.pruning.scores import score_weights, threshold_of_sparsity
+from bprune.pruning.threshold import Rule, Scope
 
 __all__ = ["Counts", "check_no_empty_layer", "count_layers", "count_total"]
 
@@ -74,24 +75,29 @@ def check_no_empty_layer(network: Network, masks: Mapping[str, BoolArray], rule:
     ]
     if not empty:
         return
-    largest = ", ".join(
-        f"{item.name} (largest {rule.criterion.name} {np.max(rule.criterion.score(item)):.3g})" for item in empty
-    )
-    shares = (0.5, 0.8, 0.95)
-    usual = " / ".join(f"{threshold_of_sparsity(network, rule.criterion, share):.3g}" for share in shares)
-    raise TargetError(
-        f"pruning {rule.describe()} leaves no weight in: {largest}",
-        hint=f"Thresholds that prune 50 / 80 / 95 % of this network: {usual}. The largest that leaves every layer a "
-        f"weight: {_largest_threshold(network, rule):.4g}. Or pass a --layer-threshold, or --allow-empty-layers.",
-    )
+    criterion = rule.criterion
+    scores = score_weights(network, criterion, rule.context)
+    largest = ", ".join(f"{item.name} (largest {criterion.name} {np.max(scores[item.name]):.3g})" for item in empty)
+    hint = "Ask for a smaller --sparsity, or pass --allow-empty-layers."
+    if rule.scope is Scope.GLOBAL:
+        shares = (0.5, 0.8, 0.95)
+        found = [threshold_of_sparsity(network, criterion, share, rule.context) for share in shares]
+        usual = " / ".join(f"{threshold:.3g}" for threshold in found)
+        hint = (
+            f"Thresholds that prune 50 / 80 / 95 % of this network: {usual}. The largest that leaves every layer a "
+            f"weight: {_largest_threshold(network, scores):.4g}. Or pass a --layer-threshold, or --allow-empty-layers."
+        )
+    raise TargetError(f"pruning {rule.describe()} leaves no weight in: {largest}", hint=hint)
 
 
-def _largest_threshold(network: Network, rule: Rule) -> float:
+def _largest_threshold(network: Network, scores: Mapping[str, Float64Array]) -> float:
     """The smallest of the layers' largest scores, rounded down to what a user would type."""
     largest = min(
-        float(np.max(rule.criterion.score(posterior)))
+        float(np.max(scores[posterior.name]))
         for posterior in network.posteriors
         if posterior.part != "bias" and posterior.size
     )
-    unit = 10.0 ** (math.floor(math.log10(largest)) - 2) if largest > 0.0 else 1.0
+    if not math.isfinite(largest):
+        return largest
+    unit = 10.0 ** (math.floor(math.log10(abs(largest))) - 2) if largest else 1.0
     return math.floor(largest / unit) * unit

@@ -12,8 +12,9 @@ from bprune.errors import UnsupportedError
 from bprune.posterior.posterior import Network
 from bprune.posterior.recognise import read_network
 from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, count_total
+from bprune.pruning.criteria import Context, find_criterion
 from bprune.pruning.save import save_pruned_case
-from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, choose_masks
+from bprune.pruning.threshold import Rule, Scope, choose_masks, find_scope
 
 __all__ = ["Plan", "Pruned", "plan_pruning", "prune"]
 
@@ -42,6 +43,9 @@ def prune(
     threshold: float | None = None,
     sparsity: float | None = None,
     layer_thresholds: Mapping[str, float] | None = None,
+    criterion: str = "snr",
+    scope: Scope | str = Scope.GLOBAL,
+    context: Context | None = None,
     allow_empty_layers: bool = False,
     overwrite: bool = False,
 ) -> Pruned:
@@ -50,9 +54,12 @@ def prune(
     Args:
         case: The case, or a path of it.
         out: The directory to create.
-        threshold: A weight is pruned when its signal-to-noise ratio is below; default 10.
-        sparsity: In place of a threshold: the fraction of all prunable weights to prune, lowest ratios first.
+        threshold: A weight is pruned when its score is below; default: that of the criterion, an SNR of 10.
+        sparsity: In place of a threshold: the fraction of the prunable weights to prune, lowest scores first.
         layer_thresholds: Thresholds of single layers, by layer name.
+        criterion: Name of the score, one of `bprune.pruning.CRITERIA`.
+        scope: `global` or `layer`: whether the sparsity is one of the network or of every layer.
+        context: What the criterion needs beside the posteriors: a prior, an inclusion probability, activations.
         allow_empty_layers: Whether a layer may lose all its weights.
         overwrite: Whether a pruned case that is there already is replaced.
 
@@ -60,18 +67,24 @@ def prune(
         The counts.
 
     Raises:
+        UsageError: If arguments do not go together; see `Rule`.
         TargetError: If a layer would lose all its weights.
-        UnsupportedError: If the network has no prunable weight.
+        UnsupportedError: If the network has no prunable weight, or one that the criterion cannot score.
         InputError: If the case cannot be loaded.
         OutputError: If `out` cannot be written.
 
     Example:
         >>> prune("sample_checkpoints/digits_conv", "digits_conv-pruned", threshold=10).total.sparsity
     """
+    rule = Rule(
+        threshold,
+        sparsity,
+        dict(layer_thresholds or {}),
+        find_criterion(criterion),
+        find_scope(scope),
+        context if context is not None else Context(),
+    )
     loaded = case if isinstance(case, Case) else load_case(case)
-    if threshold is None and sparsity is None:
-        threshold = DEFAULT_THRESHOLD
-    rule = Rule(threshold, sparsity, dict(layer_thresholds or {}))
     plan = plan_pruning(loaded, read_network(loaded), rule, allow_empty_layers=allow_empty_layers)
     return plan.write(Path(out), overwrite=overwrite)
 

@@ -16,6 +16,7 @@ from bprune.errors import OutputError, UsageError
 from bprune.posterior.posterior import Network
 from bprune.posterior.values import pruned_values
 from bprune.pruning.counts import Counts, count_layers, count_total
+from bprune.pruning.record import json_number
 from bprune.pruning.threshold import Rule
 from bprune.versions import library_versions
 
@@ -88,9 +89,11 @@ def pruning_record(case: Case, network: Network, masks: Mapping[str, BoolArray],
         "schema": "bprune-pruning 1",
         "created_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "criterion": rule.criterion.name,
-        "threshold": rule.threshold,
+        "scope": rule.scope.value,
+        "threshold": json_number(rule.threshold),
         "sparsity_target": rule.sparsity,
-        "layer_thresholds": dict(rule.layer_thresholds),
+        "layer_thresholds": {name: json_number(value) for name, value in rule.layer_thresholds.items()},
+        "parameters": rule.parameters(),
         "total": _counts(count_total(network, masks)),
         "layers": [_counts(item) for item in count_layers(network, masks)],
         "unpruned": [{"name": item.name, "reason": item.reason} for item in network.unrecognised],

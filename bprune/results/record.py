@@ -30,7 +30,16 @@ from bprune.results.schema import LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
 from bprune.versions import library_versions
 
-__all__ = ["AUTO_MC_ITERS", "choose_stopping", "infer", "layer_records", "load_data", "new_run", "record_draws"]
+__all__ = [
+    "AUTO_MC_ITERS",
+    "choose_stopping",
+    "infer",
+    "layer_records",
+    "load_data",
+    "load_inputs",
+    "new_run",
+    "record_draws",
+]
 
 AUTO_MC_ITERS = "auto"
 """In place of a number of draws: as many as an example needs."""
@@ -225,6 +234,20 @@ def load_data(
         MissingFileError: If no data is given and the case has none.
         InputError: If the data does not fit the network.
     """
+    fitted = load_inputs(case, data, labels=labels, x_key=x_key, y_key=y_key, scale=scale)
+    return fit_labels(fitted, task=case.task, outputs=engine.output_size)
+
+
+def load_inputs(
+    case: Case,
+    data: Dataset | Path | None,
+    *,
+    labels: Path | None = None,
+    x_key: str | None = None,
+    y_key: str | None = None,
+    scale: float | None = None,
+) -> Dataset:
+    """Read data and bring its inputs into the shape that the network takes; see `load_data`. Labels stay."""
     if data is None:
         if case.files.heldout is None:
             raise MissingFileError(
@@ -233,8 +256,7 @@ def load_data(
         data = case.files.heldout
     raw = data if isinstance(data, Dataset) else read_data(data, labels=labels, x_key=x_key, y_key=y_key)
     shape = case.graph.input_shape
-    fitted = fit_inputs(raw, shape=shape, dtype=case.graph.input_dtype, scale=scale) if shape else raw
-    return fit_labels(fitted, task=case.task, outputs=engine.output_size)
+    return fit_inputs(raw, shape=shape, dtype=case.graph.input_dtype, scale=scale) if shape else raw
 
 
 def layer_records(network: Network, masks: Mapping[str, BoolArray]) -> list[LayerRecord]:

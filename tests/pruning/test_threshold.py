@@ -8,10 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bprune.arrays import Float64Array
 from bprune.case import load_case
 from bprune.errors import InputError, TargetError, UsageError
 from bprune.posterior import Network, read_network
-from bprune.pruning import Rule, check_no_empty_layer, choose_masks, count_layers
+from bprune.posterior.posterior import Posterior
+from bprune.pruning import (
+    CRITERIA,
+    Context,
+    Criterion,
+    Prior,
+    Rule,
+    Scope,
+    check_no_empty_layer,
+    choose_masks,
+    count_layers,
+    find_criterion,
+    find_scope,
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +87,16 @@ def test_the_largest_threshold_that_is_named_works(network: Network) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"threshold": None}, "either a threshold or a sparsity"),
+        ({"criterion": CRITERIA["magnitude"]}, "the criterion magnitude has no threshold of its own"),
+        ({"threshold": -0.5, "criterion": CRITERIA["inclusion"]}, "must be a number of at least 0"),
+        ({"criterion": CRITERIA["kl-bits"], "sparsity": 0.5}, "kl-bits is a report and no criterion to prune by"),
+        (
+            {"context": Context(Prior(0.0, 2.0))},
+            "snr does not use a prior\nThese do: bmr, bmr-reduced, inclusion",
+        ),
+        ({"criterion": CRITERIA["bmr"], "context": Context(inclusion=0.1)}, "bmr does not use a prior inclusion"),
+        ({"criterion": CRITERIA["bmr-reduced"]}, "bmr-reduced needs the scale of the reduced prior"),
+        ({"threshold": 1.0, "scope": Scope.LAYER}, "the scope layer goes with a sparsity"),
         ({"threshold": 1.0, "sparsity": 0.5}, "either a threshold or a sparsity"),
         ({"threshold": -1.0}, r"the threshold is -1.0; it must be a number of at least 0"),
         ({"threshold": float("nan")}, "the threshold is nan"),
@@ -90,14 +113,39 @@ def test_bad_rules(arguments: dict[str, object], message: str) -> None:
 def test_ties_go_by_original_index(network: Network) -> None:
     """Weights of the same score are pruned from the front, so that a run can be repeated anywhere."""
 
-    class Constant:
-        name, unit = "constant", "none"
+    class Constant(Criterion):
+        name, title, unit = "constant", "nothing", "none"
 
-        def score(self, posterior: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-            return np.ones(posterior.shape)  # type: ignore[attr-defined]
+        def score(self, posterior: Posterior, context: Context) -> Float64Array:
+            return np.ones(posterior.shape)
 
     masks = choose_masks(network, Rule(None, 0.25, criterion=Constant()))
     flat = np.concatenate([masks[item.name].reshape(-1) for item in network.posteriors])
     pruned = round(0.25 * flat.size)
     assert not flat[:pruned].any()
     assert flat[pruned:].all()
+
+
+def test_names_of_criteria_and_scopes() -> None:
+    assert find_criterion("bmr") is CRITERIA["bmr"]
+    with pytest.raises(UsageError, match=r"there is no criterion 'magnitud'\nDid you mean magnitude\? Criteria: snr, "):
+        find_criterion("magnitud")
+    assert find_scope("layer") is Scope.LAYER
+    with pytest.raises(UsageError, match="there is no scope 'weight'; allowed are global, layer"):
+        find_scope("weight")
+
+
+def test_a_sparsity_of_every_layer(network: Network) -> None:
+    masks = choose_masks(network, Rule(None, 0.4, scope=Scope.LAYER))
+    for counts in count_layers(network, masks):
+        assert counts.weights - counts.nonzeros == round(0.4 * counts.weights)
+    for posterior in network.posteriors:
+        if len(network.of_layer(posterior.layer)) == 1:
+            kept = masks[posterior.name]
+            assert posterior.snr[kept].min() >= posterior.snr[~kept].max()
+
+
+def test_an_emptied_layer_by_a_sparsity_of_every_layer(network: Network) -> None:
+    rule = Rule(None, 1.0, scope=Scope.LAYER)
+    with pytest.raises(TargetError, match=r"the weights of every layer .* leaves no weight in: flip.*\nAsk for"):
+        check_no_empty_layer(network, choose_masks(network, rule), rule)

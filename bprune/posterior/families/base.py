@@ -38,3 +38,19 @@ class Family(Protocol):
     def snr(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
         """The signal-to-noise ratio |E[w]| / sqrt(Var[w]), linear, elementwise; computed without overflow."""
         ...
+
+    def expected_magnitude(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """E|w|, elementwise."""
+        ...
+
+    def log_wrong_sign(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """ln P(sign(w) != sign(E[w])), elementwise, ln(1/2) at most; precise far below where the probability is 0."""
+        ...
+
+    def log_density_at_zero(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """ln q(0), elementwise."""
+        ...
+
+    def entropy(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """-E[ln q(w)] in nats, elementwise."""
+        ...

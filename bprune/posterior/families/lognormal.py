@@ -26,3 +26,19 @@ class LogNormal:
     def snr(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
         """1 / sqrt(exp(scale^2) - 1): the location cancels."""
         return np.asarray(1.0 / np.sqrt(np.expm1(np.square(scale))))
+
+    def expected_magnitude(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """E[w]: no weight is negative."""
+        return self.mean(loc, scale)
+
+    def log_wrong_sign(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """-inf: no weight is negative."""
+        return np.full(np.shape(loc), -np.inf)
+
+    def log_density_at_zero(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """-inf."""
+        return np.full(np.shape(loc), -np.inf)
+
+    def entropy(self, loc: Float64Array, scale: Float64Array) -> Float64Array:
+        """loc + ln(scale) + (ln(2 pi) + 1) / 2."""
+        return np.asarray(loc + np.log(scale) + 0.5 * (np.log(2.0 * np.pi) + 1.0))

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from bprune.arrays import Float64Array
 from bprune.posterior.posterior import Posterior
+from bprune.pruning.criteria.base import Context, Criterion
 
 __all__ = ["Snr"]
 
 
-class Snr:
-    """|E[w]| / sqrt(Var[w]); for a Normal posterior |loc| / scale."""
+class Snr(Criterion):
+    """r = |E[w]| / sqrt(Var[w]); for a Normal posterior |loc| / scale."""
 
     name = "snr"
+    title = "signal-to-noise ratio"
     unit = "SNR (linear)"
+    own_threshold = 10.0
 
-    def score(self, posterior: Posterior) -> Float64Array:
-        """The linear SNR; 0 for a weight that was pruned before."""
+    def score(self, posterior: Posterior, context: Context) -> Float64Array:
+        """The linear SNR."""
         return posterior.snr
