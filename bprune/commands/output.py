@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -54,8 +52,10 @@ class Output:
             yield update
 
     def tensorflow(self) -> AbstractContextManager[None]:
-        """TensorFlow without its messages; with -vv with them."""
-        return _plain_tensorflow(show=self.verbose >= 2)
+        """TensorFlow without its messages, and without Keras; with -vv with its messages."""
+        from bprune.commands.start import start_tensorflow
+
+        return start_tensorflow(show=self.verbose >= 2)
 
 
 _UNWRAPPED = 1000  # columns: a table in a file or a pipe is never folded
@@ -112,36 +112,3 @@ def percent(share: float) -> str:
     if 0.9995 <= share < 1.0:
         return ">99.9%"
     return "<0.1%" if 0.0 < share < 0.0005 else f"{share:.1%}"
-
-
-@contextmanager
-def _plain_tensorflow(*, show: bool) -> Iterator[None]:
-    """Import TensorFlow without its start-up messages and run the body without third-party warnings.
-
-    TensorFlow's C++ code writes to file descriptor 2 before any of its settings are read, so the descriptor itself
-    points elsewhere while it is imported.
-    """
-    if show:
-        yield
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with _discarded_stderr():
-            import tensorflow as tf
-        tf.get_logger().setLevel("ERROR")
-        yield
-
-
-@contextmanager
-def _discarded_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)

@@ -32,6 +32,9 @@ DEFAULT_MC_ITERS = 400
 
 _ACTIVATION_BYTES = 512 << 20
 _DRAWS_BYTES = 64 << 20
+_STORED_BYTES = 96 << 20
+"""What the stored draws of a block of examples take at most, where blocks can be that small: a file is written in
+chunks that hold all draws of some examples, and what is not complete waits in memory."""
 _LARGEST_BATCH = 8192
 _MOST_DRAWS = 20
 _MOST_BLOCKS = 32
@@ -64,9 +67,24 @@ class Blocks:
     examples: int
     draws: int
 
+    def stored_at_once(self, mc_iters: int, outputs: int) -> int | None:
+        """Draws that a chunk of a results file is to hold at most; None where all draws of a block fit in memory.
+
+        Args:
+            mc_iters: Draws per example.
+            outputs: Numbers of an example in a draw.
+        """
+        return None if 4 * self.examples * mc_iters * outputs <= _STORED_BYTES else self.draws
+
 
 def choose_blocks(
-    engine: Engine, examples: int, mc_iters: int, batch_size: int | None = None, *, paired: bool = False
+    engine: Engine,
+    examples: int,
+    mc_iters: int,
+    batch_size: int | None = None,
+    *,
+    paired: bool = False,
+    stored: bool = False,
 ) -> Blocks:
     """Divide a run so that one call fits in about half a gigabyte.
 
@@ -77,6 +95,7 @@ def choose_blocks(
         batch_size: Examples that are run together; None chooses. An engine that runs blocks of a fixed size gets whole
             blocks.
         paired: Whether draws are antithetic pairs, which stay together.
+        stored: Whether all draws are stored.
 
     Raises:
         UsageError: If the batch size is not at least 1.
@@ -86,6 +105,8 @@ def choose_blocks(
     engine.prepare(examples)
     is_blocked = engine.block > 1
     largest = _MOST_BLOCKS * engine.block if is_blocked else _LARGEST_BATCH
+    if stored:
+        largest = min(largest, _STORED_BYTES // (4 * mc_iters * engine.output_size) // engine.block * engine.block)
     fitting = max(1, min(_ACTIVATION_BYTES // engine.example_bytes(), largest))
     count = min(examples, fitting if batch_size is None else batch_size)
     if batch_size is None:

@@ -21,7 +21,8 @@ from bprune.results.layout import Variable, coordinate
 __all__ = ["HDF5Output", "chunk_shape"]
 
 _CHUNK_BYTES = 2**20
-_CACHE_BYTES = 128 * 2**20
+_CACHE_BYTES, _DRAWS_CACHE_BYTES = 4 * 2**20, 128 * 2**20
+"""What each variable keeps in memory until a chunk is complete: draws come in blocks, all else at once."""
 _CACHE_SLOTS = 9973
 _FORMAT = ("v110", "v110")
 """Format 1.10 has a checksum on every piece of metadata; h5py's default format has none."""
@@ -33,16 +34,17 @@ class HDF5Output:
     Args:
         path: Where to create the file.
         target: The file's name in error messages.
+        draws_at_once: Draws that a chunk holds at most; None for all draws of an example.
 
     Raises:
         OutputError: Here and in every method but `abandon`: if the file cannot be written. What remains then is to
             call `abandon` and to delete the file.
     """
 
-    def __init__(self, path: Path, target: Path) -> None:
-        self._target = target
+    def __init__(self, path: Path, target: Path, draws_at_once: int | None = None) -> None:
+        self._target, self._draws_at_once = target, draws_at_once
         # Every dataset stays open until the file is flushed: closing one empties its cache, so that half-filled chunks
-        # are compressed again and again, and HDF5 crashes when the disk is full at that moment.
+        # are written again and again, and HDF5 crashes when the disk is full at that moment.
         self._datasets: dict[tuple[str, str], h5py.Dataset] = {}
         self._file: Any = None
         with self._writing():
@@ -75,10 +77,13 @@ class HDF5Output:
         options: dict[str, Any] = {"dtype": h5py.string_dtype()}  # filters would see references, not the strings
         if variable.dtype != "str":
             dtype = np.dtype(variable.dtype)
-            chunks = chunk_shape(variable.dims, shape, dtype.itemsize)
-            options = {"dtype": dtype, "chunks": chunks, "compression": "gzip", "compression_opts": 1}
-            options |= {"shuffle": True, "fletcher32": True}
-            if "draw" in variable.dims and dtype.kind == "f":
+            has_draws = "draw" in variable.dims and dtype.kind == "f"
+            chunks = chunk_shape(variable.dims, shape, dtype.itemsize, self._draws_at_once)
+            options = {"dtype": dtype, "chunks": chunks, "fletcher32": True}
+            options["rdcc_nbytes"] = _DRAWS_CACHE_BYTES if has_draws else _CACHE_BYTES
+            if not has_draws:
+                options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+            else:  # random digits: compression would take longer than drawing them, and save 8 %
                 options["fillvalue"] = np.nan  # a draw that was not made
         dataset = self._datasets[group.name.strip("/"), name] = group.create_dataset(name, shape, **options)
         _set_attributes(dataset, {"long_name": variable.long_name, "units": variable.units})
@@ -152,18 +157,23 @@ def _set_attributes(item: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
             item.attrs[name] = value
 
 
-def chunk_shape(dims: Sequence[str], shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+def chunk_shape(
+    dims: Sequence[str], shape: Sequence[int], itemsize: int, draws_at_once: int | None = None
+) -> tuple[int, ...]:
     """Chunks of about 1 MiB that hold all draws of a block of examples where that is possible.
 
     Args:
         dims: The names of the axes.
         shape: Their sizes, none 0.
         itemsize: Bytes of one value.
+        draws_at_once: The most draws of a chunk; None for all.
 
     Returns:
         The chunk's size along each axis: the example axis is cut first, then the draws, then the others.
     """
     chunk = list(shape)
+    if "draw" in dims and draws_at_once is not None:
+        chunk[dims.index("draw")] = min(chunk[dims.index("draw")], draws_at_once)
     first = [axis for name in ("example", "draw") for axis, dim in enumerate(dims) if dim == name]
     for axis in (*first, *(axis for axis in range(len(dims)) if axis not in first)):
         others = math.prod(chunk) // chunk[axis]

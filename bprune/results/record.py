@@ -293,7 +293,8 @@ def record_draws(
             "draws are stored where all examples have the same number of them",
             hint="Give --mc-iters a number, or keep the summary alone with --draws none.",
         )
-    blocks = choose_blocks(engine, len(data), run.mc_iters, batch_size, paired=run.antithetic)
+    stored = stopping is None and keep_draws is not False
+    blocks = choose_blocks(engine, len(data), run.mc_iters, batch_size, paired=run.antithetic, stored=stored)
     layers = layer_records(network, masks)
     if not layers:
         layers = [LayerRecord(name, 0, 0) for name in (layer.name for layer in case.layer_names.layers)]
@@ -309,7 +310,8 @@ def record_draws(
         labels=data.labels,
         outputs=engine.output_size,
         predicts_scale=case.roles.scale is not None,
-        keep_draws=stopping is None and keep_draws is not False,
+        keep_draws=stored,
+        draws_at_once=blocks.stored_at_once(run.mc_iters, engine.output_size),
         overwrite=overwrite,
     ) as writer:
         parts = (engine, data.inputs, data.labels, case.task)

@@ -53,6 +53,7 @@ class ResultsWriter:
         outputs: Number of classes or outputs.
         predicts_scale: Whether a regression network predicts its noise.
         keep_draws: Whether the draws are stored; the summary always is.
+        draws_at_once: How many draws of many examples come before others; None where all draws of some examples do.
         overwrite: Whether an existing file is replaced.
 
     Raises:
@@ -80,9 +81,10 @@ class ResultsWriter:
         predicts_scale: bool,
         keep_draws: bool,
         overwrite: bool,
+        draws_at_once: int | None = None,
     ) -> None:
         self._path, self._run, self._layers, self._task = Path(path), run, tuple(layers), task
-        self._keep_draws, self._overwrite = keep_draws, overwrite
+        self._keep_draws, self._overwrite, self._draws_at_once = keep_draws, overwrite, draws_at_once
         self._contents = plan_contents(
             self._layers,
             task=task,
@@ -101,7 +103,7 @@ class ResultsWriter:
         self._check_space()
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(whole_file(self._path, overwrite=self._overwrite))
-            self._file = HDF5Output(temporary, self._path)
+            self._file = HDF5Output(temporary, self._path, self._draws_at_once)
             stack.callback(self._file.abandon)
             self._write_known()
             self._stack = stack.pop_all()
