@@ -12,6 +12,7 @@ __all__ = [
     "DamagedFileError",
     "EngineError",
     "InputError",
+    "MissingExtraError",
     "MissingFileError",
     "NotLoweredError",
     "OutputError",
@@ -40,6 +41,10 @@ class BPruneError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class MissingExtraError(BPruneError, ImportError):
+    """A library that only some commands need is not installed."""
 
 
 class UsageError(BPruneError, ValueError):

@@ -20,8 +20,18 @@ def reference() -> str:
         command = cli.get_command(context, name)
         if command is not None:
             inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
-            parts += ["", f"## bprune {name}", "", *_block(command, inner)]
+            parts += ["", f"## bprune {name}", "", *_block(command, inner), *_subcommands(command, inner)]
     return "\n".join(parts) + "\n"
+
+
+def _subcommands(group: click.Command, context: click.Context) -> list[str]:
+    parts = []
+    for name in group.list_commands(context) if isinstance(group, click.Group) else ():
+        command = group.get_command(context, name)
+        if command is not None:
+            inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
+            parts += ["", f"### {context.command_path} {name}", "", *_block(command, inner)]
+    return parts
 
 
 def _block(command: click.Command, context: click.Context) -> list[str]:

@@ -14,8 +14,8 @@ import bprune
 from bprune import errors
 
 ROOT = Path(bprune.__file__).parent
-ROOMS = ("case", "posterior", "pruning", "lowering", "metrics", "engines", "inference", "results", "judgement")
-HEAVY = ("numpy", "numba", "tensorflow", "tensorflow_probability", "tf_keras", "h5py", "scipy", "rich")
+ROOMS = ("case", "posterior", "pruning", "lowering", "metrics", "engines", "inference", "results", "judgement", "plots")
+HEAVY = ("numpy", "matplotlib", "numba", "tensorflow", "tensorflow_probability", "tf_keras", "h5py", "scipy", "rich")
 
 
 def _loaded(statement: str) -> set[str]:

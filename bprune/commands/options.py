@@ -18,6 +18,7 @@ __all__ = [
     "NumberOfDraws",
     "case_options",
     "data_options",
+    "group_options",
     "output_options",
     "rule_options",
     "run_options",
@@ -37,7 +38,7 @@ class NumberOfDraws(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
-def _group(name: str, kind: type[Any], *options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
+def group_options(name: str, kind: type[Any], *options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
     """A decorator that adds options and hands them to the command as one argument `name` of the type `kind`."""
     members = [item.name for item in fields(kind)]
 
@@ -56,7 +57,7 @@ def _group(name: str, kind: type[Any], *options: Callable[[Any], Any]) -> Callab
     return decorate
 
 
-case_options: Callable[[Any], Any] = _group(
+case_options: Callable[[Any], Any] = group_options(
     "choice",
     CaseChoice,
     click.option(
@@ -79,7 +80,7 @@ case_options: Callable[[Any], Any] = _group(
 )
 """Which case: the argument `choice`."""
 
-data_options: Callable[[Any], Any] = _group(
+data_options: Callable[[Any], Any] = group_options(
     "data",
     DataChoice,
     click.option(
@@ -95,7 +96,7 @@ data_options: Callable[[Any], Any] = _group(
 )
 """Which data: the argument `data`."""
 
-run_options: Callable[[Any], Any] = _group(
+run_options: Callable[[Any], Any] = group_options(
     "run",
     RunChoice,
     click.option(
@@ -200,7 +201,7 @@ criterion_parts: tuple[Callable[[Any], Any], ...] = (
 )
 """What weights are scored by."""
 
-rule_options: Callable[[Any], Any] = _group(
+rule_options: Callable[[Any], Any] = group_options(
     "pruning",
     RuleChoice,
     click.option(
@@ -223,7 +224,7 @@ rule_options: Callable[[Any], Any] = _group(
 )
 """Which weights to prune: the argument `pruning`."""
 
-output_options: Callable[[Any], Any] = _group(
+output_options: Callable[[Any], Any] = group_options(
     "tell",
     Output,
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, errors included."),
