@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bprune.arrays import Float64Array, IntArray
+from bprune.metrics.bins import BINS, equal_width_bins
+from bprune.metrics.calibration import ECE
+from bprune.metrics.predictions import ClassPredictions
 from bprune.plots.requirements import classification, known_labels, same_examples, series_names
 from bprune.plots.style import GREY, legend_below, line_style
 from bprune.results.read import Results
@@ -19,9 +22,7 @@ from bprune.results.read import Results
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BINS", "ReliabilityCurve", "ReliabilityData", "draw_reliability", "reliability_data", "size_reliability"]
-
-BINS = 15
+__all__ = ["ReliabilityCurve", "ReliabilityData", "draw_reliability", "reliability_data", "size_reliability"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ReliabilityCurve:
         accuracy: Share of them that are right, `[bin]`, float64; NaN where there is none.
         stderr: Standard error of that share, with one success and one failure more so that no bin claims certainty,
             `[bin]`, float64; NaN where there is none.
-        ece: Expected calibration error, the mean over predictions of |accuracy - confidence| of their bins.
+        ece: Expected calibration error, of `bprune.metrics.calibration`.
     """
 
     name: str
@@ -78,12 +79,12 @@ def reliability_data(files: Sequence[Results], names: Sequence[str] = ()) -> Rel
 
 
 def _curve(results: Results, name: str) -> ReliabilityCurve:
-    mean = classification(results, "reliability").mean
+    summary = classification(results, "reliability")
+    mean = summary.mean
     labels = known_labels(results, "reliability")
     confidence = mean.max(axis=1)
     hits = mean.argmax(axis=1) == labels
-    edges = np.linspace(0.0, 1.0, BINS + 1, dtype=np.float32)
-    index = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, BINS - 1)
+    index = np.minimum(equal_width_bins(confidence), BINS - 1)  # a confidence of exactly 1 is shown in the last bin
     counts = np.bincount(index, minlength=BINS)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_confidence = np.bincount(index, confidence.astype(np.float64), BINS) / counts
@@ -91,7 +92,7 @@ def _curve(results: Results, name: str) -> ReliabilityCurve:
         accuracy = right / counts
         smoothed = (right + 1.0) / (counts + 2.0)
         stderr = np.where(counts > 0, np.sqrt(smoothed * (1.0 - smoothed) / counts), np.nan)
-    ece = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / counts.sum())
+    ece = ECE.value(ClassPredictions(mean, summary.expected_entropy), labels)
     return ReliabilityCurve(name, counts, mean_confidence, accuracy, stderr, ece)
 
 

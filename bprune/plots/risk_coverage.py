@@ -52,7 +52,7 @@ class RiskCoverageCurve:
         coverage: Share of the predictions that are kept, most certain first, `[example]`, float64, in (0, 1].
         risk: Share of errors among them, `[example]`, float64; predictions that are equally certain come in random
             order, of which this is the mean.
-        aurc: The mean of `risk`, the area under the curve.
+        aurc: The mean of `risk`, the area under the curve; by confidence, that of `bprune.metrics.aurc`.
     """
 
     name: str

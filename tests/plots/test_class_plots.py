@@ -11,6 +11,8 @@ import pytest
 
 from bprune import open_results
 from bprune.errors import InputError, UnsupportedError
+from bprune.inference.statistics import ClassificationSummary
+from bprune.metrics import ClassPredictions, evaluate
 from bprune.plots import Ranking, reliability_data, risk_coverage_data, uncertainty_data
 from bprune.results import Results
 from tests.plots.plots_world import classification, regression, two_classes
@@ -72,6 +74,19 @@ def test_equally_certain_predictions_share_their_errors(tmp_path: Path) -> None:
     path = classification(tmp_path / "a.h5", two_classes(np.full(4, 0.75))[None], np.array([0, 0, 1, 0]))
     curve = _with(path, lambda item: risk_coverage_data([item])).curves[0]
     np.testing.assert_allclose(curve.risk, 0.25)
+
+
+def test_the_numbers_in_legends_are_those_of_the_metrics(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0).dirichlet(np.full(4, 0.3), (10, 200))
+    draws[:, :20] = np.eye(4)[np.arange(20) % 4]  # a confidence of exactly 1
+    labels = np.random.default_rng(1).integers(0, 4, 200)
+    path = classification(tmp_path / "a.h5", draws, labels)
+    with open_results(path) as results:
+        summary = results.summary
+        assert isinstance(summary, ClassificationSummary)
+        found = evaluate(ClassPredictions(summary.mean, summary.expected_entropy), labels)
+        assert reliability_data([results]).curves[0].ece == found["ece"].value
+        np.testing.assert_allclose(risk_coverage_data([results]).curves[0].aurc, found["aurc"].value)
 
 
 @pytest.mark.parametrize("ranking", Ranking)

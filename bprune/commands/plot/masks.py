@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from bprune.commands.choices import CaseChoice, RuleChoice
-from bprune.commands.options import case_options, output_options, rule_options
+from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice
+from bprune.commands.options import case_options, data_options, output_options, rule_options
 from bprune.commands.output import Output
 from bprune.commands.plot.options import Picture, picture_options
 
@@ -15,12 +15,14 @@ __all__ = ["command"]
 @click.command("masks")
 @case_options
 @rule_options
+@data_options
 @picture_options
 @output_options
-def command(choice: CaseChoice, pruning: RuleChoice, picture: Picture, tell: Output) -> None:
+def command(choice: CaseChoice, pruning: RuleChoice, data: DataChoice, picture: Picture, tell: Output) -> None:
     """Draw which weights are kept, a picture for each weight tensor.
 
-    A pruned case shows its own masks unless another rule is given; others show what the rule would prune.
+    A pruned case shows its own masks unless another rule is given; others show what the rule would prune. --data is for
+    criteria that measure activations.
 
     \b
     Example:
@@ -30,15 +32,13 @@ def command(choice: CaseChoice, pruning: RuleChoice, picture: Picture, tell: Out
     with tell.tensorflow():
         from bprune.plots.masks import masks_data
         from bprune.posterior import read_network
-        from bprune.pruning import plan_pruning
 
         case = choice.load()
         target = picture.target(f"{case.name}-masks")
         network = read_network(case)
         masks, title = network.masks, case.name
-        if pruning.given or all(mask.all() for mask in masks.values()):
-            rule = pruning.rule()
-            masks = dict(plan_pruning(case, network, rule, allow_empty_layers=pruning.allow_empty_layers).masks)
-            title = f"{case.name}, {rule.describe()}"
-        data = masks_data(network, masks)
-    picture.write("masks", data, target, title, tell)
+        if pruning.is_given or all(mask.all() for mask in masks.values()):
+            plan = pruning.plan(pruning.rule(), case, network, data, tell)
+            masks, title = dict(plan.masks), f"{case.name}, {plan.rule.describe()}"
+        shown = masks_data(network, masks)
+    picture.write("masks", shown, target, title, tell)
