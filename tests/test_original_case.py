@@ -67,21 +67,17 @@ def test_posteriors_are_those_that_were_trained(original: Path, shared_data: Pat
 def test_classifies_mnist(original: Path, shared_data: Path, tmp_path: Path) -> None:
     data = read_data(shared_data / "mnist.npz")
     with infer(original, data, tmp_path / "full.h5", mc_iters=10, scale=255.0, keep_draws=False) as results:
-        scores = results.scores()
+        accuracy = results.metrics(["accuracy"])["accuracy"].value
         assert len(results.summary.mean) == 10_000
-    assert scores is not None
-    assert scores.accuracy is not None
-    assert scores.accuracy > 0.9
+    assert accuracy > 0.9
 
     prune(original, tmp_path / "pruned", sparsity=0.8)
     with infer(
         tmp_path / "pruned", data, tmp_path / "pruned.h5", mc_iters=10, scale=255.0, keep_draws=False
     ) as results:
-        pruned = results.scores()
+        pruned = results.metrics(["accuracy"])["accuracy"].value
         assert sum(layer.nonzeros for layer in results.layers) == 268_800 - round(0.8 * 268_800)
-    assert pruned is not None
-    assert pruned.accuracy is not None
-    assert pruned.accuracy > scores.accuracy - 0.02
+    assert pruned > accuracy - 0.02
 
 
 def test_the_lost_shard_is_named(shared_data: Path) -> None:
@@ -100,4 +96,4 @@ def test_command_line(original: Path, shared_data: Path, tmp_path: Path) -> None
         [*run, "--scale", "255", "--examples", "500"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["scores"]["accuracy"] > 0.85
+    assert json.loads(done.stdout)["metrics"]["accuracy"]["value"] > 0.85

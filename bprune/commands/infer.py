@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
-from bprune.commands.output import Output, print_json
+from bprune.commands.output import Output, metrics_json, print_json
 
 if TYPE_CHECKING:
     from bprune.results import Results
@@ -64,10 +63,11 @@ def command(
 
 
 def _content(results: Results) -> dict[str, Any]:
-    scores = results.scores()
+    from bprune.metrics import MAIN_METRICS
+
     run = results.run
     return {
-        "schema": "bprune-infer 1",
+        "schema": "bprune-infer 2",
         "results": str(results.path),
         "case": run.case,
         "task": results.task.value,
@@ -84,5 +84,5 @@ def _content(results: Results) -> dict[str, Any]:
         "inference_runtime_s": run.inference_runtime_s,
         "weights": sum(layer.weights for layer in results.layers),
         "nonzeros": sum(layer.nonzeros for layer in results.layers),
-        "scores": {name: value for name, value in asdict(scores).items() if value is not None} if scores else None,
+        "metrics": metrics_json(results.metrics(MAIN_METRICS[results.task])),
     }

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,8 +16,9 @@ from bprune.signals import raise_pending
 
 if TYPE_CHECKING:
     from bprune.inference.progress import Progress
+    from bprune.metrics import Estimate
 
-__all__ = ["Output", "number", "percent", "print_json", "print_table"]
+__all__ = ["Output", "metrics_json", "number", "percent", "print_json", "print_table"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def metrics_json(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Each metric as an object: value, data_stderr, mc_stderr."""
+    return {name: asdict(item) for name, item in metrics.items()}
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,15 @@ import click
 
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
-from bprune.commands.output import Output, percent, print_json, print_table
+from bprune.commands.output import Output, metrics_json, percent, print_json, print_table
 from bprune.commands.sizes import print_sizes
 
 if TYPE_CHECKING:
     from bprune.engines.compact import Compacted
-    from bprune.inference import Scores
+    from bprune.metrics import Estimate
     from bprune.pruning import Counts, Plan, Pruned
+
+    Metrics = Mapping[str, Estimate]
 
 __all__ = ["command"]
 
@@ -73,7 +76,7 @@ def command(
         plan = pruning.plan(rule, case, read_network(case), data, tell)
         check_target(case, target, overwrite=run.overwrite)
         compacted = _compacted(plan, smaller, run) if compact else None
-        before = _score(plan, data, run, tell) if judged else None
+        before = _judge(plan, data, run, tell) if judged else None
         pruned = plan.write(target, overwrite=run.overwrite)
         if compacted is not None:
             compacted.write(smaller, plan.rule, overwrite=run.overwrite)
@@ -101,9 +104,10 @@ def _compacted(plan: Plan, target: Path, run: RunChoice) -> Compacted:
     return compact_network(plan.case, plan.network, plan.masks)
 
 
-def _score(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Scores | None:
-    """The scores of the source; None where no labels are known."""
-    from bprune.inference import choose_blocks, score_draws
+def _judge(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Metrics | None:
+    """The metrics of the source; None where no labels are known."""
+    from bprune.inference import choose_blocks, predict
+    from bprune.metrics import MAIN_METRICS, evaluate
 
     case, network = plan.case, plan.network
     engine = run.prepare(case, network, network.masks, tell).engine
@@ -111,34 +115,29 @@ def _score(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Scores
     if dataset.labels is None:
         return None
     blocks = choose_blocks(engine, len(dataset), run.mc_iters, run.batch_size)
+    parts = (engine, dataset.inputs, dataset.labels, case.task)
     with tell.progress(f"{case.name}: {run.mc_iters} draws") as progress:
-        return score_draws(
-            engine,
-            dataset.inputs,
-            dataset.labels,
-            case.task,
-            mc_iters=run.mc_iters,
-            blocks=blocks,
-            progress=progress,
-        )
+        predictions = predict(*parts, mc_iters=run.mc_iters, blocks=blocks, progress=progress)
+    return evaluate(predictions, dataset.labels, names=MAIN_METRICS[case.task])
 
 
-def _record(choice: CaseChoice, target: Path, data: DataChoice, run: RunChoice, tell: Output) -> Scores | None:
-    """The scores of the pruned case, as it was written, with its results file."""
+def _record(choice: CaseChoice, target: Path, data: DataChoice, run: RunChoice, tell: Output) -> Metrics | None:
+    """The metrics of the pruned case, as it was written, with its results file; None where no labels are known."""
+    from bprune.metrics import MAIN_METRICS
     from bprune.posterior import read_network
 
     case = choice.load_pruned(target)
     network = read_network(case)
     with run.record(case, network, network.masks, data, target / _RESULTS, rule=None, tell=tell) as results:
-        return results.scores()
+        return results.metrics(MAIN_METRICS[case.task]) if results.labels is not None else None
 
 
-def _content(pruned: Pruned, before: Scores | None, after: Scores | None, judged: bool) -> dict[str, Any]:
+def _content(pruned: Pruned, before: Metrics | None, after: Metrics | None, judged: bool) -> dict[str, Any]:
     def counts(item: Counts) -> dict[str, Any]:
         return {**asdict(item), "sparsity": item.sparsity, "nonzero_parameters": item.nonzero_parameters}
 
     return {
-        "schema": "bprune-prune 1",
+        "schema": "bprune-prune 2",
         "pruned_case": str(pruned.case_dir),
         "criterion": pruned.rule.criterion.name,
         "scope": pruned.rule.scope.value,
@@ -148,20 +147,19 @@ def _content(pruned: Pruned, before: Scores | None, after: Scores | None, judged
         "parameters": pruned.rule.parameters(),
         "layers": [counts(item) for item in pruned.layers],
         "total": counts(pruned.total),
-        "before": asdict(before) if before else None,
-        "after": asdict(after) if after else None,
+        "before": metrics_json(before) if before else None,
+        "after": metrics_json(after) if after else None,
         "results": str(pruned.case_dir / _RESULTS) if judged else None,
     }
 
 
-def _print(pruned: Pruned, before: Scores | None, after: Scores | None, judged: bool) -> None:
+def _print(pruned: Pruned, before: Metrics | None, after: Metrics | None, judged: bool) -> None:
     columns = ["layer", "weights", "kept", "sparsity"]
     print_table(columns, [*map(_count_cells, pruned.layers), [""] * 4, _count_cells(pruned.total)])
     if before is not None and after is not None:
-        names = [name for name in ("accuracy", "rmse", "nll") if getattr(before, name) is not None]
         both = {"before": before, "after": after}
-        rows = [[label, *(_cell(item, name) for name in names)] for label, item in both.items()]
-        print_table(["", *names], rows)
+        rows = [[label, *(_cell(item[name]) for name in before)] for label, item in both.items()]
+        print_table(["", *before], rows)
     click.echo(f"pruned case: {pruned.case_dir}")
     if judged:
         click.echo(f"results:     {pruned.case_dir / _RESULTS}")
@@ -171,5 +169,5 @@ def _count_cells(item: Counts) -> list[str]:
     return [item.name, f"{item.weights:,}", f"{item.nonzeros:,}", percent(item.sparsity)]
 
 
-def _cell(scores: Scores, name: str) -> str:
-    return f"{getattr(scores, name):.4f} +- {getattr(scores, f'{name}_stderr'):.4f}"
+def _cell(metric: Estimate) -> str:
+    return f"{metric.value:.4f} +- {metric.stderr:.4f}"

@@ -84,7 +84,7 @@ class _Run:
         for first in range(draws.start, draws.stop, at_once):
             numbers = range(first, min(first + at_once, draws.stop))
             made = self._draw(inputs, numbers, state.examples)
-            moments = more_draws(moments, made, targets)
+            moments = more_draws(moments, made, targets, first)
             test = test.update(_pair_means(made.values) if self._paired else made.values)
         return _State(state.examples, moments, test)
 
@@ -178,6 +178,8 @@ def _joined(parts: Sequence[Any]) -> Any:
     first: Any = parts[0]
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)
+    if isinstance(first, tuple):
+        return tuple(_joined(items) for items in zip(*parts, strict=True))
     if not is_dataclass(first):
         return first
     kind: Any = type(first)

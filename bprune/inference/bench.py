@@ -24,6 +24,9 @@ from bprune.inference.timing import DrawLoop, median_s, time_in_turns
 from bprune.lowering.lower import lower, specialise
 from bprune.lowering.program import Program
 from bprune.lowering.size import measure
+from bprune.metrics.accuracy import ACCURACY
+from bprune.metrics.predictions import ClassPredictions, ValuePredictions
+from bprune.metrics.rmse import RMSE
 from bprune.posterior.posterior import Network
 from bprune.pruning.counts import count_layers, count_total
 from bprune.pruning.threshold import Rule, choose_masks
@@ -298,6 +301,7 @@ def _score(mean: Float64Array, labels: AnyArray | None, task: Task) -> float | N
     """Accuracy of the mean of the probabilities, or the root of the mean squared error of the mean prediction."""
     if labels is None:
         return None
+    unknown = np.zeros(mean.shape)
     if task is Task.REGRESSION:
-        return float(np.sqrt(np.mean(np.square(mean - labels))))
-    return float(np.mean(mean.argmax(-1) == labels))
+        return RMSE.value(ValuePredictions(mean, unknown, unknown), labels)
+    return ACCURACY.value(ClassPredictions(mean, unknown[:, 0]), labels)

@@ -156,7 +156,7 @@ def run_draws(
         for first in range(0, mc_iters, blocks.draws):
             numbers = range(first, min(first + blocks.draws, mc_iters))
             draws = engine.draw(block, numbers, start)
-            moments = more_draws(moments, draws, targets)
+            moments = more_draws(moments, draws, targets, first)
             sink.add(start, first, draws)
             progress((start + len(block) * (numbers.stop / mc_iters)) / examples)
         sink.add_summary(start, moments.summary())
@@ -168,6 +168,8 @@ def start_moments(task: Task, examples: int, outputs: int, *, paired: bool = Fal
     return kind.start(examples, outputs, paired=paired)
 
 
-def more_draws(moments: Moments, draws: Draws, targets: AnyArray | None) -> Moments:
-    """The statistics with more draws; `targets` are those of the examples, which regressions use."""
-    return moments.update(draws, targets) if isinstance(moments, RegressionMoments) else moments.update(draws)
+def more_draws(moments: Moments, draws: Draws, targets: AnyArray | None, first: int) -> Moments:
+    """The statistics with more draws, from number `first` on; `targets` are those of the examples, for regressions."""
+    if isinstance(moments, RegressionMoments):
+        return moments.update(draws, targets, first)
+    return moments.update(draws, first)

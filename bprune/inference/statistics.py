@@ -1,31 +1,33 @@
 """Running MC statistics: what is kept of the draws when the draws themselves are not kept.
 
-A block of draws is reduced to a count, a mean and a sum of squared deviations, and two of these are merged (see
-`spread`), so that draws may arrive in chunks of any size, in any order and from any worker; antithetic pairs in whole
-pairs. Everything is float64 until `summary`.
+Some draws are reduced to a count, a mean and a sum of squared deviations, and two of these are merged (see `spread`),
+so that draws may arrive in chunks of any size, in any order and from any worker; antithetic pairs in whole pairs. The
+same is kept for 20 blocks of draws (see `blocks`), from which the errors of metrics of the whole data set follow.
+Everything is float64 until `summary`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from bprune.arrays import AnyArray, Float64Array, FloatArray
 from bprune.engines.base import Draws
 from bprune.errors import UsageError
+from bprune.inference.blocks import ClassBlocks, ValueBlocks
 from bprune.inference.spread import Spread, check_same
-from bprune.metrics.labels import class_labels, regression_targets
+from bprune.metrics.entropy import entropy
+from bprune.metrics.labels import regression_targets
 
 __all__ = [
     "ClassificationMoments",
     "ClassificationSummary",
     "RegressionMoments",
     "RegressionSummary",
-    "Scores",
-    "classification_scores",
-    "regression_scores",
 ]
 
 _TINY = float(np.finfo(np.float32).tiny)
@@ -43,6 +45,11 @@ class ClassificationSummary:
         mutual_information: Predictive minus expected entropy, not below 0 (epistemic), `[example]`, float32, nats.
         mc_stderr: MC standard error of `mean`, `[example, class]`, float32: stddev / sqrt(draws); for antithetic pairs
             the sample standard deviation of pair means / sqrt(pairs).
+        block_mean: Mean probability over the draws of each block (see `bprune.metrics.blocks`),
+            `[example, block, class]`, float32; NaN where a block has no draws. None in files of older versions.
+        block_expected_entropy: Mean entropy of the draws of each block, `[example, block]`, float32, nats, or None.
+        block_votes: How many draws of each block have this class as their most probable one, the lowest class number in
+            a tie, `[example, block, class]`, int32, or None.
     """
 
     mean: FloatArray
@@ -51,6 +58,9 @@ class ClassificationSummary:
     expected_entropy: FloatArray
     mutual_information: FloatArray
     mc_stderr: FloatArray
+    block_mean: FloatArray | None = None
+    block_expected_entropy: FloatArray | None = None
+    block_votes: AnyArray | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,12 @@ class RegressionSummary:
             antithetic pairs the sample standard deviation of pair means / sqrt(pairs).
         log_likelihood: ln(1/S sum_s prod_o N(target_o; mean_so, scale_so^2)), the outputs of an example jointly,
             `[example]`, float32, nats; None when the network predicts no scale or targets were not given.
+        block_mean: Mean of the predictive means of the draws of each block (see `bprune.metrics.blocks`),
+            `[example, block, output]`, float32; NaN where a block has no draws. None in files of older versions.
+        block_squares: Sum of squared deviations from it, `[example, block, output]`, float32, or None.
+        block_noise_variance: Mean of scale^2 over the draws of each block, `[example, block, output]`, float32; 0 when
+            the network predicts no scale; or None.
+        block_log_likelihood: `log_likelihood` of the draws of each block, `[example, block]`, float32, or None.
     """
 
     mean: FloatArray
@@ -75,6 +91,10 @@ class RegressionSummary:
     epistemic_stddev: FloatArray
     mc_stderr: FloatArray
     log_likelihood: FloatArray | None = None
+    block_mean: FloatArray | None = None
+    block_squares: FloatArray | None = None
+    block_noise_variance: FloatArray | None = None
+    block_log_likelihood: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -83,29 +103,34 @@ class ClassificationMoments:
 
     Attributes:
         spread: Mean and spread of the probabilities, `[example, class]`.
-        entropy: Sum over draws of each draw's entropy, `[example]`, float64, nats.
+        blocks: Sums over blocks of draws.
     """
 
     spread: Spread
-    entropy: Float64Array
+    blocks: ClassBlocks
 
     @classmethod
     def start(cls, examples: int, classes: int, *, paired: bool = False) -> ClassificationMoments:
         """The statistics of no draws; see `Spread.start`."""
-        return cls(Spread.start(examples, classes, paired=paired), np.zeros(examples))
+        return cls(Spread.start(examples, classes, paired=paired), ClassBlocks.start(examples, classes))
 
-    def update(self, draws: Draws) -> ClassificationMoments:
+    def update(self, draws: Draws, first: int | None = None) -> ClassificationMoments:
         """These statistics with more draws.
 
         Args:
             draws: Probabilities of the same examples, `[draw, example, class]`.
+            first: The number of the first of these draws; None where they follow those that are known.
 
         Raises:
             UsageError: If the draws are of other examples or classes than these statistics, or a pair is not complete.
         """
         spread = self.spread.update(draws.values)
-        entropy = sum((_entropy(draw) for draw in draws.values), np.zeros(len(self.entropy)))
-        return ClassificationMoments(spread, self.entropy + entropy)
+        number = self.spread.draws if first is None else first
+        entropies = np.zeros(draws.values.shape[:2])
+        for position, draw in enumerate(draws.values):  # so that no float64 copy of all draws is made
+            entropies[position] = entropy(draw)
+        paired = self.spread.pair_squares is not None
+        return ClassificationMoments(spread, self.blocks.update(draws.values, entropies, number, paired=paired))
 
     def merge(self, other: ClassificationMoments) -> ClassificationMoments:
         """The statistics of these draws and the other's together.
@@ -113,11 +138,11 @@ class ClassificationMoments:
         Raises:
             UsageError: If the other statistics are of other examples or classes, or only one of the two is paired.
         """
-        return ClassificationMoments(self.spread.merge(other.spread), self.entropy + other.entropy)
+        return ClassificationMoments(self.spread.merge(other.spread), self.blocks.merge(other.blocks))
 
     def take(self, rows: AnyArray) -> ClassificationMoments:
         """The statistics of some examples, `[row]`."""
-        return ClassificationMoments(self.spread.take(rows), self.entropy[rows])
+        return ClassificationMoments(self.spread.take(rows), self.blocks.take(rows))
 
     def summary(self) -> ClassificationSummary:
         """The statistics as a user reads them.
@@ -126,8 +151,8 @@ class ClassificationMoments:
             UsageError: If there are no draws yet.
         """
         stddev, mc_stderr = self.spread.deviations()
-        predictive_entropy = _entropy(self.spread.mean)
-        expected_entropy = self.entropy / self.spread.draws
+        predictive_entropy = entropy(self.spread.mean)
+        expected_entropy = np.sum(self.blocks.entropy, axis=0) / self.spread.draws
         return ClassificationSummary(
             mean=_float32(self.spread.mean),
             stddev=_float32(stddev),
@@ -135,6 +160,9 @@ class ClassificationMoments:
             expected_entropy=_float32(expected_entropy),
             mutual_information=_float32(np.maximum(predictive_entropy - expected_entropy, 0.0)),
             mc_stderr=_float32(mc_stderr),
+            block_mean=_block_means(self.blocks.probability, self.blocks.draws),
+            block_expected_entropy=_block_means(self.blocks.entropy, self.blocks.draws),
+            block_votes=np.stack(self.blocks.votes, axis=1),
         )
 
 
@@ -144,27 +172,29 @@ class RegressionMoments:
 
     Attributes:
         spread: Mean and spread of the predictive means, `[example, output]`.
-        scale_squares: Sum over draws of scale^2, `[example, output]`, float64; None when no scale was predicted.
-        log_likelihood: ln of the sum over draws of the likelihood of the example's target, `[example]`, float64,
-            nats; None when there was no scale or no target.
+        blocks: Sums over blocks of draws.
+        has_scale: Whether the draws had scales.
+        has_likelihood: Whether they had scales and targets.
     """
 
     spread: Spread
-    scale_squares: Float64Array | None = None
-    log_likelihood: Float64Array | None = None
+    blocks: ValueBlocks
+    has_scale: bool = False
+    has_likelihood: bool = False
 
     @classmethod
     def start(cls, examples: int, outputs: int, *, paired: bool = False) -> RegressionMoments:
         """The statistics of no draws; see `Spread.start`."""
-        return cls(Spread.start(examples, outputs, paired=paired))
+        return cls(Spread.start(examples, outputs, paired=paired), ValueBlocks.start(examples, outputs))
 
-    def update(self, draws: Draws, targets: AnyArray | None = None) -> RegressionMoments:
+    def update(self, draws: Draws, targets: AnyArray | None = None, first: int | None = None) -> RegressionMoments:
         """These statistics with more draws.
 
         Args:
             draws: Predictive means, and scales if any, of the same examples, `[draw, example, output]`. A scale
                 below the smallest normal float32 counts as that number in the likelihood.
             targets: The true values, `[example, output]`, or None. Give them with every update or with none.
+            first: The number of the first of these draws; None where they follow those that are known.
 
         Raises:
             UsageError: If the draws are of other examples or outputs, scales or targets come and go, or a pair is not
@@ -172,18 +202,21 @@ class RegressionMoments:
             InputError: If the targets do not fit the examples and outputs.
         """
         shape = self.spread.mean.shape
-        spread = Spread.start(*shape, paired=self.spread.pair_squares is not None).update(draws.values)
-        if not spread.draws:
+        spread = self.spread.update(draws.values)
+        if not len(draws.values):
             return self
-        scale_squares = log_likelihood = None
-        if draws.scale is not None:
-            check_same(draws.scale.shape, draws.values.shape)
-            scale_squares = np.zeros(shape)
-            for scale in draws.scale:
-                scale_squares += np.square(scale, dtype=np.float64)
+        mean, scale, log_likelihood = draws.values, draws.scale, None
+        if scale is not None:
+            check_same(scale.shape, mean.shape)
             if targets is not None:
-                log_likelihood = _log_likelihood(draws.values, draws.scale, regression_targets(targets, *shape))
-        return self.merge(RegressionMoments(spread, scale_squares, log_likelihood))
+                truth = regression_targets(targets, *shape).astype(np.float64)
+                log_likelihood = partial(_log_likelihood, mean, scale, truth)
+        number = self.spread.draws if first is None else first
+        paired = self.spread.pair_squares is not None
+        blocks = self.blocks.update(mean, scale, log_likelihood, number, paired=paired)
+        made = RegressionMoments(spread, blocks, scale is not None, log_likelihood is not None)
+        self._check(made)
+        return made
 
     def merge(self, other: RegressionMoments) -> RegressionMoments:
         """The statistics of these draws and the other's together.
@@ -195,21 +228,19 @@ class RegressionMoments:
         spread = self.spread.merge(other.spread)
         if not self.spread.draws or not other.spread.draws:
             return self if self.spread.draws else other
-        scale_squares = log_likelihood = None
-        if self.scale_squares is not None and other.scale_squares is not None:
-            scale_squares = self.scale_squares + other.scale_squares
-        elif self.scale_squares is not None or other.scale_squares is not None:
+        self._check(other)
+        return RegressionMoments(spread, self.blocks.merge(other.blocks), self.has_scale, self.has_likelihood)
+
+    def _check(self, other: RegressionMoments) -> None:
+        """Refuse to mix draws that know more with draws that know less."""
+        if self.spread.draws and self.has_scale != other.has_scale:
             raise UsageError("some draws have a scale and some have none; they cannot be of one network")
-        if self.log_likelihood is not None and other.log_likelihood is not None:
-            log_likelihood = np.logaddexp(self.log_likelihood, other.log_likelihood)
-        elif self.log_likelihood is not None or other.log_likelihood is not None:
+        if self.spread.draws and self.has_likelihood != other.has_likelihood:
             raise UsageError("targets were given with some draws and not with others; give them always or never")
-        return RegressionMoments(spread, scale_squares, log_likelihood)
 
     def take(self, rows: AnyArray) -> RegressionMoments:
         """The statistics of some examples, `[row]`."""
-        parts = (None if item is None else item[rows] for item in (self.scale_squares, self.log_likelihood))
-        return RegressionMoments(self.spread.take(rows), *parts)
+        return RegressionMoments(self.spread.take(rows), self.blocks.take(rows), self.has_scale, self.has_likelihood)
 
     def summary(self) -> RegressionSummary:
         """The statistics as a user reads them.
@@ -218,110 +249,49 @@ class RegressionMoments:
             UsageError: If there are no draws yet.
         """
         epistemic, mc_stderr = self.spread.deviations()
-        draws = self.spread.draws
-        noise = np.zeros(epistemic.shape) if self.scale_squares is None else self.scale_squares / draws
-        log_likelihood = None
-        if self.log_likelihood is not None:  # a target far off a tiny scale can leave the range of float32
-            log_likelihood = np.maximum(self.log_likelihood - math.log(draws), np.finfo(np.float32).min)
+        draws, blocks = self.spread.draws, self.blocks
+        noise = np.sum(blocks.scale_squares, axis=0) / draws
+        log_likelihood = block_log_likelihood = None
+        if self.has_likelihood:
+            log_likelihood = _log_mean(np.logaddexp.reduce(blocks.log_likelihood), draws)
+            parts = zip(blocks.log_likelihood, blocks.draws, strict=True)
+            block_log_likelihood = np.stack([_log_mean(values, count) for values, count in parts], axis=1)
+        seen = [min(count, 1) for count in blocks.draws]  # these are no sums
         return RegressionSummary(
             mean=_float32(self.spread.mean),
             stddev=_float32(np.sqrt(noise + np.square(epistemic))),
             aleatoric_stddev=_float32(np.sqrt(noise)),
             epistemic_stddev=_float32(epistemic),
             mc_stderr=_float32(mc_stderr),
-            log_likelihood=None if log_likelihood is None else _float32(log_likelihood),
+            log_likelihood=log_likelihood,
+            block_mean=_block_means(blocks.mean, seen),
+            block_squares=_block_means(blocks.squares, seen),
+            block_noise_variance=_block_means(blocks.scale_squares, blocks.draws),
+            block_log_likelihood=block_log_likelihood,
         )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How well the mean prediction fits the labels. What does not apply to the task is None.
-
-    The standard errors are those of the finite data: how much a score would change on other examples of the same
-    kind. They do not hold the MC error.
-
-    Attributes:
-        examples: Number of examples scored.
-        accuracy: Share of the examples whose most probable class is the label; the lowest class number wins a tie.
-        accuracy_stderr: sqrt(accuracy (1 - accuracy) / examples).
-        rmse: Root mean squared error over examples and outputs, in the unit of the targets.
-        rmse_stderr: By the delta method, stderr(squared error) / (2 rmse); NaN for one example.
-        nll: Mean over examples of the negative log-likelihood of the mean over draws, in nats. Classification:
-            -ln(mean probability of the label), the probability floored at the smallest normal float32 (1.2e-38,
-            87.3 nats). Regression: see `RegressionSummary.log_likelihood`; None when the network predicts no scale.
-        nll_stderr: Sample standard deviation over examples / sqrt(examples); NaN for one example.
-    """
-
-    examples: int
-    accuracy: float | None = None
-    accuracy_stderr: float | None = None
-    rmse: float | None = None
-    rmse_stderr: float | None = None
-    nll: float | None = None
-    nll_stderr: float | None = None
-
-
-def classification_scores(summary: ClassificationSummary, labels: AnyArray) -> Scores:
-    """Accuracy and negative log-likelihood of the mean probability.
-
-    Args:
-        summary: Statistics of the examples.
-        labels: Class numbers, `[example]`.
-
-    Raises:
-        InputError: If a label is not a class number of this network.
-    """
-    examples, classes = summary.mean.shape
-    truth = class_labels(labels, examples, classes)
-    accuracy = float(np.mean(np.argmax(summary.mean, axis=-1) == truth))
-    probability = summary.mean[np.arange(examples), truth].astype(np.float64)
-    nll, nll_stderr = _mean_and_stderr(-np.log(np.maximum(probability, _TINY)))
-    accuracy_stderr = math.sqrt(accuracy * (1.0 - accuracy) / examples)
-    return Scores(examples, accuracy=accuracy, accuracy_stderr=accuracy_stderr, nll=nll, nll_stderr=nll_stderr)
-
-
-def regression_scores(summary: RegressionSummary, targets: AnyArray) -> Scores:
-    """Root mean squared error of the mean prediction, and the negative log-likelihood if there is one.
-
-    Args:
-        summary: Statistics of the examples.
-        targets: True values, `[example, output]`.
-
-    Raises:
-        InputError: If the targets do not fit the examples and outputs.
-    """
-    truth = regression_targets(targets, *summary.mean.shape).astype(np.float64)
-    error, error_stderr = _mean_and_stderr(np.mean(np.square(summary.mean - truth), axis=-1))
-    rmse = math.sqrt(error)
-    rmse_stderr = error_stderr / (2.0 * rmse) if rmse > 0.0 else error_stderr
-    nll = nll_stderr = None
-    if summary.log_likelihood is not None:
-        nll, nll_stderr = _mean_and_stderr(-summary.log_likelihood.astype(np.float64))
-    return Scores(len(truth), rmse=rmse, rmse_stderr=rmse_stderr, nll=nll, nll_stderr=nll_stderr)
 
 
 def _float32(values: Float64Array) -> FloatArray:
     return values.astype(np.float32)
 
 
-def _entropy(probabilities: AnyArray) -> Float64Array:
-    """-sum_c p_c ln p_c on the last axis, in nats; 0 ln 0 = 0."""
-    p = probabilities.astype(np.float64)
-    entropy: Float64Array = -np.sum(p * np.log(np.maximum(p, np.finfo(np.float64).tiny)), axis=-1)
-    return entropy + 0.0  # turns -0.0 into 0.0
+def _block_means(sums: Sequence[Float64Array], draws: Sequence[int]) -> FloatArray:
+    """Means of blocks from their sums and counts, `[example, block, ...]`; NaN where a block has no draws."""
+    with np.errstate(invalid="ignore"):
+        means = [_float32(np.divide(item, count)) for item, count in zip(sums, draws, strict=True)]
+    return np.stack(means, axis=1)
 
 
-def _log_likelihood(mean: FloatArray, scale: FloatArray, targets: FloatArray) -> Float64Array:
-    """Log of the summed likelihood, ln sum_s prod_o N(target_o; mean_so, scale_so^2), `[example]`."""
-    total = np.full(len(targets), -np.inf)
-    for draw_mean, draw_scale in zip(mean, scale, strict=True):
-        sigma = np.maximum(draw_scale.astype(np.float64), _TINY)
-        z = (targets.astype(np.float64) - draw_mean) / sigma
-        log_density = -0.5 * np.square(z) - np.log(sigma) - 0.5 * math.log(2.0 * math.pi)
-        total = np.logaddexp(total, np.sum(log_density, axis=-1))
-    return total
+def _log_mean(log_sum: Float64Array, draws: int) -> FloatArray:
+    """ln(sum / draws), within float32, which a target far off a tiny scale would leave; NaN without draws."""
+    if not draws:
+        return np.full(log_sum.shape, np.nan, np.float32)
+    return _float32(np.maximum(log_sum - math.log(draws), np.finfo(np.float32).min))
 
 
-def _mean_and_stderr(values: Float64Array) -> tuple[float, float]:
-    stderr = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(np.mean(values)), stderr
+def _log_likelihood(mean: FloatArray, scale: FloatArray, targets: Float64Array, draw: int) -> Float64Array:
+    """Log-likelihood of one draw, sum_o ln N(target_o; mean_o, scale_o^2), `[example]`."""
+    sigma = np.maximum(scale[draw].astype(np.float64), _TINY)
+    z = (targets - mean[draw]) / sigma
+    log_density = -0.5 * np.square(z) - np.log(sigma) - 0.5 * math.log(2.0 * math.pi)
+    return np.asarray(np.sum(log_density, axis=-1))

@@ -16,8 +16,9 @@ import numpy as np
 
 from bprune.case.task import Task
 from bprune.errors import BPruneError, DamagedFileError, InputError, MissingFileError, UnsupportedError
+from bprune.metrics.blocks import BLOCKS
 from bprune.results.layout import Variable, layout
-from bprune.results.schema import ADDED, ATTRIBUTES, LIBRARY, SCHEMA_VERSION, SNR_QUANTILES
+from bprune.results.schema import ADDED, ATTRIBUTES, BLOCKS_ADDED, LIBRARY, SCHEMA_VERSION, SNR_QUANTILES
 
 __all__ = ["check_objects", "check_readable", "check_variables", "read_attribute", "read_attributes", "reading"]
 
@@ -189,8 +190,8 @@ def _check_dataset(name: str, item: Any) -> None:
         raise DamagedFileError(f"{name} claims the shape {item.shape}, more than its part of the file can hold")
 
 
-def check_variables(file: h5py.File, task: Task, mc_iters: int) -> None:
-    """Check that the variables of the schema are there, with the dtypes of the schema and shapes that agree.
+def check_variables(file: h5py.File, task: Task, mc_iters: int, version: int) -> None:
+    """Check that the variables of a schema version are there, with their dtypes and with shapes that agree.
 
     Raises:
         DamagedFileError: If one is missing or different.
@@ -199,10 +200,11 @@ def check_variables(file: h5py.File, task: Task, mc_iters: int) -> None:
     inputs = file["constant_data/x"]
     classes = file["summary/mean"].shape[-1]
     sizes = {"chain": 1, "draw": mc_iters, "example": len(inputs), "class": classes, "output": classes}
+    sizes["block"] = BLOCKS
     sizes |= {"layer": len(file["layers/layer"]), "quantile": len(SNR_QUANTILES)}
     sizes |= {f"input_dim_{axis}": size for axis, size in enumerate(inputs.shape[1:])}
     for group, variables in layout(task, inputs.ndim, inputs.dtype.str[1:]).items():
-        if group not in file and group in _OPTIONAL_GROUPS:
+        if group not in file and (group in _OPTIONAL_GROUPS or (group == "blocks" and version < BLOCKS_ADDED)):
             continue
         for name, variable in variables.items():
             if name in file[group] or name not in _OPTIONAL_VARIABLES:

@@ -11,6 +11,7 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
+from bprune.metrics.blocks import BLOCKS
 from bprune.metrics.labels import class_labels, regression_targets
 from bprune.results.layout import Variable, layout
 from bprune.results.schema import SNR_QUANTILES, WIDENED, LayerRecord
@@ -87,6 +88,7 @@ def plan_contents(
         groups["posterior_predictive"].pop("scale", None)
     if not predicts_scale or labels is None:
         groups["summary"].pop("log_likelihood", None)
+        groups["blocks"].pop("log_likelihood", None)
     if not keep_draws:
         del groups["posterior_predictive"]
     return Contents(len(inputs), groups, _coordinates(names, inputs.shape, outputs, mc_iters), known)
@@ -94,6 +96,7 @@ def plan_contents(
 
 def _coordinates(names: Sequence[str], input_shape: Sequence[int], outputs: int, mc_iters: int) -> dict[str, AnyArray]:
     sizes = {"chain": 1, "draw": mc_iters, "example": input_shape[0], "class": outputs, "output": outputs}
+    sizes["block"] = BLOCKS
     sizes |= {f"input_dim_{axis}": size for axis, size in enumerate(input_shape[1:])}
     coordinates: dict[str, AnyArray] = {dim: np.arange(size) for dim, size in sizes.items()}
     coordinates["layer"] = np.array(names, dtype=object)

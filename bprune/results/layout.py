@@ -33,6 +33,7 @@ _COORDINATES = {
     "chain": "chain of draws; always one",
     "draw": "MC iteration",
     "example": "position of the example in the input data",
+    "block": "block of draws: draw number modulo 20, antithetic pairs counted as one",
     "class": "class number",
     "output": "output number",
     "layer": "layer name",
@@ -60,6 +61,7 @@ def layout(task: Task, input_rank: int, input_dtype: str = "f4") -> dict[str, di
     return {
         "posterior_predictive": dict(_DRAWS[task]),
         "summary": dict(_SUMMARY[task]),
+        "blocks": dict(_BLOCKS[task]),
         "observed_data": dict(_OBSERVED[task]),
         "constant_data": {"x": Variable(axes, input_dtype, "inputs of the network")},
         "layers": dict(_LAYERS),
@@ -70,6 +72,7 @@ def layout(task: Task, input_rank: int, input_dtype: str = "f4") -> dict[str, di
 _PER_CLASS = ("example", "class")
 _PER_OUTPUT = ("example", "output")
 _EXAMPLE = ("example",)
+_BLOCK = ("example", "block")
 
 _DRAWS = {
     Task.CLASSIFICATION: {
@@ -98,6 +101,22 @@ _SUMMARY = {
         "log_likelihood": Variable(_EXAMPLE, "f4", "log of the mean likelihood of the target over draws", "nat"),
     },
 }
+_BLOCKS = {
+    Task.CLASSIFICATION: {
+        "mean": Variable((*_BLOCK, "class"), "f4", "mean probability over the draws of a block"),
+        "expected_entropy": Variable(_BLOCK, "f4", "mean entropy of the draws of a block", "nat"),
+        "votes": Variable((*_BLOCK, "class"), "i4", "draws of a block that have this class as the most probable"),
+    },
+    Task.REGRESSION: {
+        "mean": Variable((*_BLOCK, "output"), "f4", "predictive mean over the draws of a block"),
+        "squares": Variable((*_BLOCK, "output"), "f4", "sum of squared deviations from the mean of a block"),
+        "noise_variance": Variable((*_BLOCK, "output"), "f4", "mean variance of the noise over a block"),
+        "log_likelihood": Variable(_BLOCK, "f4", "log of the mean likelihood over the draws of a block", "nat"),
+    },
+}
+"""A group of its own, the fields `block_...` of a summary: HDF5 keeps more than eight links of a group in a structure
+that does not survive damage, see tests/results/test_results_damaged.py."""
+
 _OBSERVED = {
     Task.CLASSIFICATION: {"label": Variable(_EXAMPLE, "i8", "true class number")},
     Task.REGRESSION: {"target": Variable(_PER_OUTPUT, "f4", "true value")},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,13 +16,9 @@ from bprune.arrays import AnyArray
 from bprune.case.task import Task
 from bprune.engines.base import Draws
 from bprune.errors import DamagedFileError, UsageError
-from bprune.inference.statistics import (
-    ClassificationSummary,
-    RegressionSummary,
-    Scores,
-    classification_scores,
-    regression_scores,
-)
+from bprune.inference.predict import predictions_of
+from bprune.inference.statistics import ClassificationSummary, RegressionSummary
+from bprune.metrics import MAIN_METRICS, Estimate, Predictions, evaluate
 from bprune.results.checks import (
     check_objects,
     check_readable,
@@ -31,7 +27,8 @@ from bprune.results.checks import (
     read_attributes,
     reading,
 )
-from bprune.results.schema import WIDENED, LayerRecord, RunRecord, provenance, sparsity, text_digest
+from bprune.results.layout import layout
+from bprune.results.schema import BLOCKS_ADDED, WIDENED, LayerRecord, RunRecord, provenance, sparsity, text_digest
 
 __all__ = ["Results", "open_results"]
 
@@ -101,17 +98,26 @@ class Results:
             values = group["probabilities" if self.task is Task.CLASSIFICATION else "mean"][where]
             return Draws(values, group["scale"][where] if "scale" in group else None)
 
-    def scores(self) -> Scores | None:
-        """How well the mean prediction fits the labels, or None when they are not known.
+    def predictions(self) -> Predictions:
+        """What metrics and comparisons are computed from."""
+        return predictions_of(self.summary, self.draws_made, paired=self.run.antithetic)
+
+    def metrics(self, names: Iterable[str] | None = None, *, ood: Results | None = None) -> dict[str, Estimate]:
+        """Metrics of the mean prediction, each with the standard errors of finite data and of finite draws.
+
+        Args:
+            names: Names of metrics; None takes all that apply. Without labels those that need none are left.
+            ood: Results of the same network for examples of another kind; adds the AUROC of telling them apart.
 
         Raises:
-            InputError: If a label is not a class number of this network.
+            UsageError: If there is no metric of some name, or `ood` is given with a regression.
+            InputError: If a label is not a class number of this network, or `ood` has other classes.
+
+        Example:
+            >>> open_results("digits-results.h5").metrics()["accuracy"].value
         """
-        if self.labels is None:
-            return None
-        if isinstance(self.summary, ClassificationSummary):
-            return classification_scores(self.summary, self.labels)
-        return regression_scores(self.summary, self.labels)
+        other = None if ood is None else ood.predictions()
+        return evaluate(self.predictions(), self.labels, names=names, ood=other)
 
     def close(self) -> None:
         """Close the file; what is in memory stays."""
@@ -145,7 +151,7 @@ class Results:
             f"run      {self._draws_text()}, seed {self.run.seed}, engine {self.run.engine}, "
             f"sampling {self.run.sampling}, {self.run.precision}, {self.run.inference_runtime_s or 0.0:.1f} s",
             f"weights  {nonzeros:,} of {weights:,} kept, sparsity {sparsity(weights, nonzeros):.3f}; {rule}",
-            f"scores   {_scores_text(self.scores())}",
+            f"metrics  {_metrics_text(self.metrics(MAIN_METRICS[self.task]))}",
         ]
         return "\n".join(lines)
 
@@ -197,7 +203,7 @@ def _read(file: h5py.File, path: Path) -> Results:
     attributes = read_attributes(file, path)
     check_objects(file)
     task = Task(attributes["task"])
-    check_variables(file, task, attributes["mc_iters"])
+    check_variables(file, task, attributes["mc_iters"], attributes["schema_version"])
     run = RunRecord.from_attributes(attributes)
     record = attributes["provenance"]
     if text_digest(record) != attributes["provenance_digest"]:
@@ -205,8 +211,11 @@ def _read(file: h5py.File, path: Path) -> Results:
     layers = _read_layers(file["layers"], [layer["name"] for layer in json.loads(record)["layers"]])
     _check_provenance(json.loads(record), json.loads(provenance(run, task, layers, attributes["schema_version"])))
     summary_type = ClassificationSummary if task is Task.CLASSIFICATION else RegressionSummary
-    names = [item.name for item in fields(summary_type)]
-    values = {name: file["summary"][name][...] for name in names if name in file["summary"]}
+    known = layout(task, file["constant_data/x"].ndim)
+    values = {name: file["summary"][name][...] for name in known["summary"] if name in file["summary"]}
+    if attributes["schema_version"] >= BLOCKS_ADDED:
+        group = file["blocks"]
+        values |= {f"block_{name}": group[name][...] for name in known["blocks"] if name in group}
     labels = None
     if "observed_data" in file:
         labels = file["observed_data"]["label" if task is Task.CLASSIFICATION else "target"][...]
@@ -231,9 +240,5 @@ def _check_provenance(stored: Mapping[str, Any], expected: Mapping[str, Any]) ->
             )
 
 
-def _scores_text(scores: Scores | None) -> str:
-    if scores is None:
-        return "no labels"
-    parts = [("accuracy", scores.accuracy, scores.accuracy_stderr), ("rmse", scores.rmse, scores.rmse_stderr)]
-    parts.append(("nll", scores.nll, scores.nll_stderr))
-    return ", ".join(f"{name} {value:.4g} +- {stderr:.2g}" for name, value, stderr in parts if value is not None)
+def _metrics_text(metrics: Mapping[str, Estimate]) -> str:
+    return ", ".join(f"{name} {item.value:.4g} +- {item.stderr:.2g}" for name, item in metrics.items())

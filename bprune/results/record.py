@@ -100,7 +100,7 @@ def infer(
         OutputError: If the file cannot be written; nothing is left then.
 
     Example:
-        >>> infer("sample_checkpoints/digits_conv", out="digits.h5", mc_iters=400).scores().accuracy
+        >>> infer("sample_checkpoints/digits_conv", out="digits.h5", mc_iters=400).metrics()["accuracy"]
     """
     stopping = choose_stopping(mc_iters, max_mc_iters, target_stderr)
     fixed = DEFAULT_MC_ITERS if mc_iters is None or isinstance(mc_iters, str) else mc_iters

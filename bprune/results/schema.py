@@ -20,6 +20,7 @@ from bprune.posterior.snr import SNR_QUANTILES
 __all__ = [
     "ADDED",
     "ATTRIBUTES",
+    "BLOCKS_ADDED",
     "CONVENTIONS",
     "LIBRARY",
     "SCHEMA_VERSION",
@@ -32,10 +33,12 @@ __all__ = [
     "text_digest",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version 2 added `precision` and `plan`; files of version 1 are read as float32 without a plan.
 
 Version 3 added `antithetic` and `stopping`; older files are read as independent draws of a fixed number.
+
+Version 4 added the group `blocks`, statistics of blocks of draws; metrics of older files have no MC standard error.
 """
 
 CONVENTIONS = "CF-1.11"
@@ -72,6 +75,9 @@ ATTRIBUTES: Mapping[str, type] = {
 
 ADDED: Mapping[str, int] = {"precision": 2, "plan": 2, "antithetic": 3, "stopping": 3}
 """The schema version that brought an attribute, where it is not the first."""
+
+BLOCKS_ADDED = 4
+"""The schema version that brought the group `blocks`."""
 
 
 @dataclass(frozen=True)

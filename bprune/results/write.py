@@ -152,6 +152,8 @@ class ResultsWriter:
         """
         for name in self._contents.groups["summary"]:
             self._put("summary", name, (start,), getattr(summary, name, None))
+        for name in self._contents.groups["blocks"]:
+            self._put("blocks", name, (start,), getattr(summary, f"block_{name}", None))
         made = np.empty(len(summary.mean), np.int64)
         made[:] = self._run.mc_iters if draws is None else draws
         self._put("sample_stats", "draws", (start,), made)

@@ -46,9 +46,9 @@ def test_both_cases_predict_the_same(samples: Path, tmp_path: Path) -> None:
     with contextlib.redirect_stdout(output):
         arguments = ["infer", "--case-dir", str(case.files.root), "--mc-iters", "60", "--out", str(results), "--json"]
         assert run(arguments) == 0
-    scores = json.loads(output.getvalue())["scores"]
-    assert scores["accuracy"] == pytest.approx(content["after"]["accuracy"], abs=0.01)
-    assert scores["nll"] == pytest.approx(content["after"]["nll"], abs=0.01)
+    scores = json.loads(output.getvalue())["metrics"]
+    for name in ("accuracy", "nll"):
+        assert scores[name]["value"] == pytest.approx(content["after"][name]["value"], abs=0.01)
 
 
 def test_it_tells_what_went(samples: Path, tmp_path: Path) -> None:

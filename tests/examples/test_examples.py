@@ -112,4 +112,4 @@ def test_session_learns_mnist(shared_data: Path, tmp_path: Path) -> None:
     run_example("mnist_session.py", "--data", shared_data / "mnist.npz", "--steps", "300", "--out", out)
     inferred = run_json("infer", "--case-dir", out, "--mc-iters", "10", "--draws", "none", "--out", tmp_path / "r.h5")
     assert inferred["examples"] == 10_000
-    assert inferred["scores"]["accuracy"] > 0.85
+    assert inferred["metrics"]["accuracy"]["value"] > 0.85

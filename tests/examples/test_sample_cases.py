@@ -18,8 +18,9 @@ SIZE_LIMIT_BYTES = 2_000_000
 
 
 def infer(case: Path, out: Path, *arguments: str) -> Any:
-    """Scores of 50 draws of the held-out examples."""
-    return run_json("infer", "--case-dir", case, "--mc-iters", "50", "--out", out, *arguments)["scores"]
+    """Metrics of 50 draws of the held-out examples."""
+    content = run_json("infer", "--case-dir", case, "--mc-iters", "50", "--out", out, *arguments)
+    return {name: item["value"] for name, item in content["metrics"].items()}
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -77,10 +78,9 @@ def test_default_threshold_prunes_digits_conv_harmlessly(samples: Path, tmp_path
     assert 0.5 < 1.0 - content["total"]["nonzeros"] / content["total"]["weights"] < 0.9
     assert min(item["nonzeros"] for item in content["layers"]) > 200
     with open_results(out / "results.h5") as results:
-        scores = results.scores()
+        accuracy = results.metrics()["accuracy"].value
     unpruned = infer(samples / "digits_conv", tmp_path / "unpruned.h5")
-    assert scores is not None
-    assert scores.accuracy == pytest.approx(unpruned["accuracy"], abs=0.015)
+    assert accuracy == pytest.approx(unpruned["accuracy"], abs=0.015)
     assert {path.name: path.read_bytes() for path in (samples / "digits_conv").iterdir()} == before
 
 

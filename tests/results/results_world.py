@@ -137,7 +137,9 @@ def contents(results: Results) -> dict[str, object]:
     arrays |= {"inputs": results.inputs, "labels": results.labels, "draws_made": results.draws_made}
     if draws is not None:
         arrays |= {"values": draws.values, "scale": draws.scale}
-    plain = {name: None if array is None else (str(array.dtype), array.tolist()) for name, array in arrays.items()}
+    plain = {
+        name: None if array is None else (str(array.dtype), repr(array.tolist())) for name, array in arrays.items()
+    }
     return {**plain, "task": results.task, "run": repr(results.run), "layers": repr(results.layers)}
 
 

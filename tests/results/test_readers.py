@@ -17,7 +17,7 @@ from bprune.results import SNR_QUANTILES
 from bprune.results.layout import coordinate, layout
 from tests.results.results_world import DRAWS, RUN, WORLDS, read_everything, variables, write
 
-GROUPS = ("posterior_predictive", "summary", "observed_data", "constant_data", "layers", "sample_stats")
+GROUPS = ("posterior_predictive", "summary", "blocks", "observed_data", "constant_data", "layers", "sample_stats")
 NAMES = ("classification", "regression")
 
 

@@ -80,7 +80,7 @@ def test_a_disk_that_is_too_small_is_refused_first(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=12_345))
-    with pytest.raises(OutputError, match=r"(?s)up to 1,04\d,\d\d\d bytes are needed and 12,345 bytes.*--draws none"):
+    with pytest.raises(OutputError, match=r"(?s)up to 1,05\d,\d\d\d bytes are needed and 12,345 bytes.*--draws none"):
         write(tmp_path / "r.h5", world)
     assert os.listdir(tmp_path) == []
 

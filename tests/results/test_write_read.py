@@ -37,7 +37,7 @@ from tests.results.results_world import (
     writer,
 )
 
-GOLDEN = {version: Path(__file__).with_name(f"golden_v{version}.h5") for version in (1, 2, 3)}
+GOLDEN = {version: Path(__file__).with_name(f"golden_v{version}.h5") for version in (1, 2, 3, 4)}
 """Files as each version wrote them; version 1 knew no precision and no plan, version 2 no pairs and no stopping."""
 
 INDEPENDENT = {"antithetic": False, "stopping": ""}
@@ -62,7 +62,7 @@ def test_what_is_written_is_read(tmp_path: Path, name: str, keep_draws: bool, la
         expected_summary = world.summary()
         for item in dataclasses.fields(expected_summary):
             value = getattr(expected_summary, item.name)
-            value = None if item.name == "log_likelihood" and not labels else value
+            value = None if item.name.endswith("log_likelihood") and not labels else value
             np.testing.assert_array_equal(getattr(results.summary, item.name), value, err_msg=item.name)
         assert results.inputs.dtype == world.inputs.dtype
         np.testing.assert_array_equal(results.inputs, world.inputs)
@@ -78,22 +78,20 @@ def test_what_is_written_is_read(tmp_path: Path, name: str, keep_draws: bool, la
             np.testing.assert_array_equal(results.labels, world.labels)
         else:
             assert results.labels is None
-            assert results.scores() is None
+            assert not {"accuracy", "rmse", "nll"} & set(results.metrics())
 
 
-def test_scores_after_reloading_equal_those_before(good: Path, world: World) -> None:
+def test_metrics_after_reloading_equal_those_before(good: Path, world: World) -> None:
     with open_results(good) as results:
-        scores = results.scores()
-    assert scores is not None
-    assert scores.accuracy == np.mean(world.summary().mean.argmax(axis=-1) == world.labels)
+        metrics = results.metrics()
+    assert metrics["accuracy"].value == np.mean(world.summary().mean.argmax(axis=-1) == world.labels)
+    assert metrics["nll"].mc_stderr > 0.0
 
 
-def test_a_regression_is_scored(tmp_path: Path) -> None:
+def test_a_regression_has_its_metrics(tmp_path: Path) -> None:
     with open_results(write(tmp_path / "r.h5", regression())) as results:
-        scores = results.scores()
-    assert scores is not None
-    assert scores.rmse is not None
-    assert scores.nll is not None
+        metrics = results.metrics()
+    assert {"rmse", "nll", "crps", "coverage_95", "width_95"} <= set(metrics)
 
 
 @pytest.mark.parametrize("part", [slice(None), slice(1, 4), slice(-2, None), slice(0, 6, 2), slice(4, 2), slice(5, 99)])
@@ -258,7 +256,7 @@ def test_root_attributes(good: Path) -> None:
     assert attributes["Conventions"] == b"CF-1.11"
     assert attributes["source"] == b"bprune 0.1.0"
     assert attributes["history"].decode().endswith(RUN.command)
-    assert attributes["schema_version"] == 3
+    assert attributes["schema_version"] == 4
     assert attributes["inference_runtime_s"] == RUNTIME_S
     assert json.loads(attributes["provenance"])["layers"][0] == {"name": "conv_1", "weights": 20, "nonzeros": 7}
     assert totals == {"weights_total": 31, "nonzeros_total": 18, "sparsity_total": pytest.approx(13 / 31)}
@@ -347,7 +345,8 @@ def test_importing_and_reading_needs_no_tensorflow(good: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "changes"), [(1, {"precision": "float32", "plan": "", **INDEPENDENT}), (2, INDEPENDENT), (3, {})]
+    ("version", "changes"),
+    [(1, {"precision": "float32", "plan": "", **INDEPENDENT}), (2, INDEPENDENT), (3, {}), (4, {})],
 )
 def test_golden_files_of_all_versions_are_read(version: int, changes: dict[str, Any]) -> None:
     world = classification()
@@ -358,15 +357,20 @@ def test_golden_files_of_all_versions_are_read(version: int, changes: dict[str, 
         np.testing.assert_allclose(results.summary.mean, world.summary().mean, rtol=1e-6)
         np.testing.assert_array_equal(results.inputs, world.inputs)
         np.testing.assert_array_equal(results.labels, world.labels)
+        nll = results.metrics()["nll"]
     assert draws is not None
     np.testing.assert_array_equal(draws.values, world.draws.values)
+    assert nll.data_stderr > 0.0
+    assert math.isnan(nll.mc_stderr) == (version < 4)  # the blocks of draws came with version 4
 
 
 def test_every_variable_of_the_schema_is_in_the_file(good: Path) -> None:
+    names = [item.name for item in dataclasses.fields(classification().summary())]
     found = {group: set(members) for group, members in variables(good).items()}
     assert found == {
         "posterior_predictive": {"chain", "draw", "example", "class", "probabilities"},
-        "summary": {"example", "class", *(item.name for item in dataclasses.fields(classification().summary()))},
+        "summary": {"example", "class", *(name for name in names if not name.startswith("block_"))},
+        "blocks": {"example", "class", "block", "mean", "expected_entropy", "votes"},
         "observed_data": {"example", "label"},
         "constant_data": {"example", "input_dim_0", "input_dim_1", "x"},
         "layers": {"layer", "quantile", "weights", "nonzeros", "sparsity", "snr_quantiles"},
