@@ -38,14 +38,11 @@ def test_the_last_point_is_what_the_file_says(tmp_path: Path) -> None:
     data = _data(path, 3, 1, metrics=("accuracy", "nll", "brier"))
     mean, accuracy, nll, brier = (curves[0] for curves in data.panels.values())
     with open_results(path) as results:
-        scores, summary = results.scores(), results.summary
-    assert scores is not None
-    assert scores.accuracy is not None
-    assert scores.nll is not None
+        metrics, summary = results.metrics(), results.summary
     np.testing.assert_allclose(mean.values[-1], summary.mean[3, 1], rtol=1e-6)
     np.testing.assert_allclose(mean.mc_stderr[-1], summary.mc_stderr[3, 1], rtol=1e-4)
-    np.testing.assert_allclose(accuracy.values[-1], scores.accuracy)
-    np.testing.assert_allclose(nll.values[-1], scores.nll, rtol=1e-5)
+    np.testing.assert_allclose(accuracy.values[-1], metrics["accuracy"].value)
+    np.testing.assert_allclose(nll.values[-1], metrics["nll"].value, rtol=1e-5)
     target = np.eye(2)[LABELS]
     np.testing.assert_allclose(brier.values[-1], np.square(summary.mean - target).sum(-1).mean(), rtol=1e-5)
     for curve in (mean, accuracy, nll, brier):
