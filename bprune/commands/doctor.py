@@ -21,26 +21,38 @@ __all__ = ["command"]
 
 
 @click.command("doctor")
+@click.option(
+    "--warm-up",
+    is_flag=True,
+    help="Compile all kernels ahead, and end: for images of containers and installations that are only read.",
+)
 @output_options
-def command(tell: Output) -> None:
+def command(warm_up: bool, tell: Output) -> None:
     """Tell which engines this machine can run and how fast it is.
 
     Prints the processor and its instructions that matter, cores and settings of threads, versions, GPUs, and where
     compiled kernels are kept; compiles or loads these, tries them, and measures for a second what draws are made of:
     random numbers, products and memory. The exit code is 7 where no engine can run.
 
+    Compiled kernels are kept below the folder that NUMBA_CACHE_DIR names, or else in the user's folder for caches. With
+    --warm-up and that variable set, they are there for every user who has it set as well.
+
     \b
     Example:
       bprune doctor
       bprune doctor --json
+      NUMBA_CACHE_DIR=/opt/kernels bprune doctor --warm-up
     """
+    if warm_up:
+        _warm_up(tell)
+        return
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(Exception):  # a TensorFlow that cannot be imported is what this is for
             stack.enter_context(tell.tensorflow())
         from bprune.engines.health import examine
 
-        tell.assumption("the first run compiles kernels, which takes some seconds")
-        health = examine()
+        with tell.progress("kernels"):
+            health = examine()
     failure = health.failure
     if tell.as_json:
         print_json(_content(health, failure))
@@ -48,6 +60,25 @@ def command(tell: Output) -> None:
         _print(health)
     if failure is not None:
         _fail(failure, tell)
+
+
+def _warm_up(tell: Output) -> None:
+    """Compile what is not compiled, and tell where it is kept."""
+    from bprune.engines.health import try_kernels
+    from bprune.errors import EngineError, OutputError
+
+    with tell.progress("kernels"):
+        kernels = try_kernels()
+    if kernels.problem:
+        raise EngineError(kernels.problem, hint="See bprune doctor for what this machine can run.")
+    if not kernels.cache:
+        raise OutputError(
+            "no folder can be written in which compiled kernels are kept", hint="Set NUMBA_CACHE_DIR to one that can."
+        )
+    if tell.as_json:
+        print_json({"schema": "bprune-doctor 1", "kernels": asdict(kernels)})
+    elif not tell.quiet:
+        print_table(["this machine", ""], _kernel_rows(kernels), text_columns=2)
 
 
 def _fail(failure: EngineError, tell: Output) -> None:

@@ -41,10 +41,14 @@ class Output:
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
-        """A progress display on standard error, which also notices a signal that was lost."""
+        """A progress display on standard error, which also notices a signal that was lost.
+
+        Where kernels have to be compiled meanwhile it says so, since a first run can wait for that longer than it runs.
+        """
+        from bprune.engines.compilation import watch_compilation
         from bprune.inference.progress import show_progress
 
-        with show_progress(label, quiet=self.quiet) as display:
+        with show_progress(label, quiet=self.quiet) as display, watch_compilation(display.compiling):
 
             def update(share: float) -> None:
                 raise_pending()

@@ -13,7 +13,7 @@ from bprune.engines.machine import Machine, read_machine
 from bprune.engines.rates import Rates, measure_rates
 from bprune.errors import EngineError
 
-__all__ = ["EngineState", "Health", "Kernels", "examine"]
+__all__ = ["EngineState", "Health", "Kernels", "examine", "try_kernels"]
 
 _KERNEL_FILES = "*.nbc"
 _ELEMENTS = 4096
@@ -84,7 +84,7 @@ def examine() -> Health:
     What is broken is told in the result, not raised.
     """
     tensorflow = _tensorflow_problem()
-    kernels = _try_kernels()
+    kernels = try_kernels()
     engines = (
         EngineState("graph", tensorflow),
         EngineState("tensorflow", tensorflow),
@@ -109,8 +109,11 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def _try_kernels() -> Kernels:
-    """Run every kernel once, and see whether some of them compute what they should."""
+def try_kernels() -> Kernels:
+    """Run every kernel once, and see whether some of them compute what they should.
+
+    Those that are not kept on disk are compiled; TensorFlow is not needed.
+    """
     start = time.perf_counter()
     try:
         importlib.import_module("numba")

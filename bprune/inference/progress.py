@@ -6,13 +6,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
-__all__ = ["Progress", "no_progress", "show_progress"]
+from bprune.engines.compilation import CompilationClock
+
+__all__ = ["Display", "Progress", "no_progress", "show_progress"]
 
 _LINE_SHARE = 0.1
 _LINE_SECONDS = 30.0
 _SILENT_SECONDS = 5.0
+_COMPILING = "compiling kernels for this machine"
 
 
 class Progress(Protocol):
@@ -27,12 +30,20 @@ class Progress(Protocol):
         ...
 
 
+class Display(Progress, Protocol):
+    """What shows progress, and what a run waits for."""
+
+    def compiling(self, kernel: str) -> None:
+        """Tell that a kernel is compiled; see `bprune.engines.compilation.Watcher`."""
+        ...
+
+
 def no_progress(share: float) -> None:
     """Report nothing."""
 
 
 @contextmanager
-def show_progress(label: str, *, stream: TextIO | None = None, quiet: bool = False) -> Iterator[Progress]:
+def show_progress(label: str, *, stream: TextIO | None = None, quiet: bool = False) -> Iterator[Display]:
     """A progress display on standard error.
 
     Args:
@@ -45,28 +56,50 @@ def show_progress(label: str, *, stream: TextIO | None = None, quiet: bool = Fal
     """
     target = sys.stderr if stream is None else stream
     if quiet:
-        yield no_progress
+        yield _Nothing()
     elif target.isatty():
         with _bar(label, target) as bar:
             yield bar
     else:
-        yield _Lines(label, target)
+        lines = _Lines(label, target)
+        yield lines
+        lines.end_compilation()
+
+
+class _Nothing:
+    """Shows nothing."""
+
+    def __call__(self, share: float) -> None:
+        pass
+
+    def compiling(self, kernel: str) -> None:
+        pass
 
 
 @contextmanager
-def _bar(label: str, stream: TextIO) -> Iterator[Progress]:
+def _bar(label: str, stream: TextIO) -> Iterator[Display]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with RichProgress(*columns, TimeRemainingColumn(), console=Console(file=stream), transient=True) as display:
-        task = display.add_task(label, total=1.0)
+        yield _Bar(label, display, display.add_task(label, total=1.0))
 
-        def update(share: float) -> None:
-            display.update(task, completed=share)
 
-        yield update
+class _Bar:
+    """A bar of rich; while kernels are compiled its text says so."""
+
+    def __init__(self, label: str, display: Any, task: Any) -> None:
+        self._label, self._display, self._task = label, display, task
+
+    def __call__(self, share: float) -> None:
+        self._display.update(self._task, completed=share)
+
+    def compiling(self, kernel: str) -> None:
+        """Change the text."""
+        label = f"{_COMPILING}: {kernel}" if kernel else self._label
+        self._display.update(self._task, description=label, refresh=True)
 
 
 class _Lines:
@@ -77,8 +110,10 @@ class _Lines:
         self._stream = stream
         self._start = self._last_time = time.monotonic()
         self._last_share = 0.0
+        self._clock: CompilationClock | None = None
 
     def __call__(self, share: float) -> None:
+        self.end_compilation()
         now = time.monotonic()
         elapsed = now - self._start
         ends = share >= 1.0 and self._last_share > 0.0
@@ -86,5 +121,29 @@ class _Lines:
         if not due or elapsed < _SILENT_SECONDS or share <= 0.0:
             return
         left = elapsed * (1.0 - share) / share
-        print(f"{self._label}: {share:.0%}, {elapsed:.0f} s, about {left:.0f} s left", file=self._stream, flush=True)
+        self._print(f"{share:.0%}, {elapsed:.0f} s, about {left:.0f} s left")
         self._last_share, self._last_time = share, now
+
+    def compiling(self, kernel: str) -> None:
+        """A line before the first kernel; one follows when something is done again."""
+        if self._clock is None:
+            self._print(_COMPILING)
+            self._clock = CompilationClock()
+        self._clock(kernel)
+
+    def end_compilation(self) -> None:
+        """A line, if kernels were compiled; what that took says nothing of the rest."""
+        if self._clock is not None:
+            self._print(f"compiled in {self._clock.seconds:.0f} s; {_kept()}")
+            self._start += self._clock.seconds
+            self._clock = None
+
+    def _print(self, text: str) -> None:
+        print(f"{self._label}: {text}", file=self._stream, flush=True)
+
+
+def _kept() -> str:
+    from bprune.engines.native.jit import cache_folder
+
+    is_kept = cache_folder() is not None
+    return "later runs load them" if is_kept else "no folder can be written to keep them, see bprune doctor"

@@ -108,9 +108,9 @@ def test_kernels_that_compute_nonsense_are_found(monkeypatch: pytest.MonkeyPatch
     """A planted bug: products whose sums are left out."""
     from bprune.engines.native import kernels_sparse
 
-    assert health._try_kernels().problem == ""
+    assert health.try_kernels().problem == ""
     monkeypatch.setattr(kernels_sparse, "sparse_product", lambda out, *_: out.fill(0.0))
-    found = health._try_kernels()
+    found = health.try_kernels()
     assert found.problem == "the kernels' sparse products differ from NumPy's"
     assert found.seconds is None
 
@@ -120,7 +120,7 @@ def test_a_cache_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch)
     from bprune.engines.native import jit
 
     monkeypatch.setattr(jit, "cache_folder", lambda: None)
-    found = health._try_kernels()
+    found = health.try_kernels()
     assert (found.problem, found.cache, found.compiled) == ("", "", None)
     told = dict(_kernel_rows(found))
     assert "set NUMBA_CACHE_DIR" in told["kernel cache"]

@@ -51,8 +51,8 @@ def test_numba_is_imported_when_a_kernel_is_needed(module: str) -> None:
 
 
 def test_kernels_are_kept_for_the_next_process(tmp_path: Path) -> None:
-    """Below the user's cache, in a folder of their own; two first processes at once do not disturb each other."""
-    first = [start(WORK, XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)]
+    """Below the user's cache, in a folder of their own; four first processes at once do not disturb each other."""
+    first = [start(WORK, XDG_CACHE_HOME=str(tmp_path)) for _ in range(4)]
     for process in first:
         assert finish(process).startswith(WORDS)
     (folder,) = (tmp_path / "bprune").iterdir()
@@ -64,6 +64,17 @@ def test_kernels_are_kept_for_the_next_process(tmp_path: Path) -> None:
         path.write_bytes(b"damaged")
     assert finish(start(WORK, XDG_CACHE_HOME=str(tmp_path))) == f"{WORDS} 0"
     assert finish(start(WORK, XDG_CACHE_HOME=str(tmp_path))) == f"{WORDS} 1"
+
+
+def test_compilation_is_told_and_loading_is_not(tmp_path: Path) -> None:
+    """Of kernels, not of the functions that are compiled into them."""
+    watched = (
+        "from bprune.engines.compilation import watch_compilation\ntold = []\n"
+        f"with watch_compilation(told.append):\n    {WORK.strip().replace(chr(10), chr(10) + '    ')}\n"
+    )
+    code = f"{watched}from bprune.engines.native.jit import ready_kernels\nprint(told, list(ready_kernels()))"
+    for told in ("['philox_words', '']", "[]"):
+        assert finish(start(code, XDG_CACHE_HOME=str(tmp_path))).splitlines()[1] == f"{told} ['philox_words']"
 
 
 def test_numbas_own_setting_is_respected_and_left_alone(tmp_path: Path) -> None:

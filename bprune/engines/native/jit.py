@@ -25,19 +25,24 @@ from typing import Any, TypeVar
 import numba
 from llvmlite import binding  # type: ignore[import-untyped]
 from numba import extending
-from numba.core import caching
+from numba.core import caching, event
 
-__all__ = ["cache_folder", "inlined", "intrinsic", "kernel"]
+from bprune.engines.compilation import tell_watchers
+
+__all__ = ["cache_folder", "inlined", "intrinsic", "kernel", "ready_kernels"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _numba: Any = numba
 _FunctionCache: Any = caching.FunctionCache
+_event: Any = event
+_Listener: Any = event.Listener
 
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
 """Freedoms of float arithmetic that let loops be vectorised. Infinities and NaN keep their meaning."""
 
 _lock = threading.Lock()
+_kernels: list[Any] = []
 
 
 def kernel(function: F) -> F:
@@ -52,6 +57,7 @@ def kernel(function: F) -> F:
         # Whatever is wrong with the cache, or with what this module knows of numba, the kernel works without it.
         with contextlib.suppress(Exception), _lock:
             compiled._cache = _cache_in(folder, function)
+    _kernels.append(compiled)
     return compiled  # type: ignore[no-any-return]
 
 
@@ -75,6 +81,29 @@ def intrinsic(generate: Callable[..., Any]) -> Any:
         generate: See numba's `extending.intrinsic`.
     """
     return extending.intrinsic(generate)
+
+
+def ready_kernels() -> dict[str, list[str]]:
+    """The combinations of argument types with which kernels were called in this process, by the kernel's name."""
+    return {item.__name__: [str(types) for types in item.signatures] for item in _kernels if item.signatures}
+
+
+class _Compilations(_Listener):  # type: ignore[misc]
+    """Passes on what numba tells of compilation: of kernels, not of what is compiled into them."""
+
+    def on_start(self, event: Any) -> None:
+        self._tell(event, is_start=True)
+
+    def on_end(self, event: Any) -> None:
+        self._tell(event, is_start=False)
+
+    def _tell(self, event: Any, *, is_start: bool) -> None:
+        dispatcher = event.data.get("dispatcher")
+        if any(dispatcher is item for item in _kernels):
+            tell_watchers(dispatcher.__name__ if is_start else "")
+
+
+_event.register("numba:compile", _Compilations())
 
 
 class _KernelCache(_FunctionCache):  # type: ignore[misc]
