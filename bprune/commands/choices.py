@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bprune.pruning import Context, Criterion, Plan, Rule
     from bprune.results import Results
 
-__all__ = ["CaseChoice", "DataChoice", "RuleChoice", "RunChoice", "parse_pairs"]
+__all__ = ["CaseChoice", "CriterionChoice", "DataChoice", "RuleChoice", "RunChoice", "parse_pairs"]
 
 
 @dataclass(frozen=True)
@@ -100,38 +100,20 @@ class DataChoice:
 
 
 @dataclass(frozen=True)
-class RuleChoice:
-    """Which weights to prune."""
+class CriterionChoice:
+    """What weights are scored by."""
 
-    threshold: float | None
-    sparsity: float | None
-    layer_threshold: tuple[str, ...]
     criterion: str | None
-    scope: str | None
     prior_loc: float | None
     prior_scale: float | None
     reduced_scale: float | None
     prior_inclusion: float | None
-    allow_empty_layers: bool
 
-    @property
-    def is_given(self) -> bool:
-        """Whether anything was said about what to prune."""
-        values = vars(self)
-        return any(values[name] not in (None, ()) for name in values if name != "allow_empty_layers")
+    def find(self) -> Criterion:
+        """The criterion; the signal-to-noise ratio where none was named."""
+        from bprune.pruning import find_criterion
 
-    def rule(self) -> Rule:
-        """The rule, complete but for activations; the criterion's own threshold where none was chosen."""
-        from bprune.pruning import Rule, Scope, find_criterion
-
-        return Rule(
-            self.threshold,
-            self.sparsity,
-            parse_pairs("--layer-threshold", self.layer_threshold),
-            find_criterion(self.criterion or "snr"),
-            Scope(self.scope or "global"),
-            self.context(),
-        )
+        return find_criterion(self.criterion or "snr")
 
     def context(self) -> Context:
         """What was said about priors."""
@@ -142,6 +124,36 @@ class RuleChoice:
             loc, scale = self.prior_loc, self.prior_scale
             prior = Prior(0.0 if loc is None else loc, 1.0 if scale is None else scale)
         return Context(prior, self.reduced_scale, self.prior_inclusion)
+
+
+@dataclass(frozen=True)
+class RuleChoice(CriterionChoice):
+    """Which weights to prune."""
+
+    threshold: float | None
+    sparsity: float | None
+    layer_threshold: tuple[str, ...]
+    scope: str | None
+    allow_empty_layers: bool
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything was said about what to prune."""
+        values = vars(self)
+        return any(values[name] not in (None, ()) for name in values if name != "allow_empty_layers")
+
+    def rule(self) -> Rule:
+        """The rule, complete but for activations; the criterion's own threshold where none was chosen."""
+        from bprune.pruning import Rule, Scope
+
+        return Rule(
+            self.threshold,
+            self.sparsity,
+            parse_pairs("--layer-threshold", self.layer_threshold),
+            self.find(),
+            Scope(self.scope or "global"),
+            self.context(),
+        )
 
     def plan(self, rule: Rule, case: Case, network: Network, data: DataChoice, tell: Output) -> Plan:
         """The masks of a rule; activations are measured on the data where its criterion needs them."""

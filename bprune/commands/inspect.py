@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.choices import CaseChoice
-from bprune.commands.options import case_options, output_options
+from bprune.commands.choices import CaseChoice, CriterionChoice, DataChoice
+from bprune.commands.options import case_options, criterion_options, data_options, output_options
 from bprune.commands.output import Output, number, percent, print_json, print_table
 
 if TYPE_CHECKING:
     from bprune.case import Case
-    from bprune.posterior import Network, SnrSummary
+    from bprune.posterior import Network, Posterior
+    from bprune.pruning import Context, Criterion
 
 __all__ = ["command"]
 
+_NO_DATA = DataChoice(None, None, None, None, None, None)
 _LISTED = 8
 _SHOWN = {"5%": 1, "median": 3, "95%": 5, "max": 6}
 
@@ -24,33 +28,70 @@ _SHOWN = {"5%": 1, "median": 3, "95%": 5, "max": 6}
 @click.command("inspect")
 @case_options
 @click.option(
-    "--threshold", type=float, default=10.0, show_default=True, metavar="SNR", help="Count weights below this SNR."
+    "--threshold",
+    type=float,
+    metavar="NUMBER",
+    help="Count weights with a smaller score.  [default: the criterion's own, an SNR of 10]",
 )
+@criterion_options
+@data_options
 @output_options
-def command(choice: CaseChoice, threshold: float, tell: Output) -> None:
+def command(
+    choice: CaseChoice, threshold: float | None, scored: CriterionChoice, data: DataChoice, tell: Output
+) -> None:
     """Show the layers of a case, their posteriors and their signal-to-noise ratios.
+
+    With --criterion, the scores of another criterion are shown and what share its threshold would prune; kl-bits tells
+    how much information every layer holds. Data are for the criteria activation-magnitude and activation-moment.
 
     \b
     Example:
       bprune inspect --case-dir sample_checkpoints/digits_conv
       bprune inspect --case-dir runs/mnist --checkpoint 14000 --threshold 2.5 --json
+      bprune inspect --case-dir sample_checkpoints/digits_conv --criterion bmr
     """
-    if not threshold >= 0.0:
-        raise click.UsageError(f"--threshold {threshold:g} must be at least 0")
     with tell.tensorflow():
         from bprune.posterior import read_network
+        from bprune.pruning import check_context, check_threshold
 
+        criterion, context = scored.find(), scored.context()
+        check_context(criterion, context)
+        if threshold is not None:
+            check_threshold(criterion, threshold)
+        if data != _NO_DATA and "activations" not in criterion.uses:
+            raise click.UsageError(f"the criterion {criterion.name} looks at no data")
         case = choice.load()
-        content = _describe(case, read_network(case), threshold)
+        network = read_network(case)
+        context = data.measured(criterion, context, case, network)
+        content = _describe(case, network, criterion, context, threshold)
     if tell.as_json:
         print_json(content)
     elif not tell.quiet:
         _print(content, tell)
 
 
-def _describe(case: Case, network: Network, threshold: float) -> dict[str, Any]:
-    from bprune.posterior import summarise_snr
-    from bprune.pruning import read_pruning_record
+def _describe(
+    case: Case, network: Network, criterion: Criterion, context: Context, threshold: float | None
+) -> dict[str, Any]:
+    from bprune.posterior import SNR_QUANTILES, summarise_snr
+    from bprune.pruning import read_pruning_record, score_weights, summarise_scores
+
+    threshold = criterion.own_threshold if threshold is None else threshold
+    scores = score_weights(network, criterion, context)
+
+    def summary(posteriors: Sequence[Posterior]) -> dict[str, Any]:
+        snr = summarise_snr(posteriors, math.nan)
+        found = summarise_scores(
+            [scores[item.name] for item in posteriors], [item.mask for item in posteriors], SNR_QUANTILES, threshold
+        )
+        return {
+            "weights": snr.weights,
+            "nonzeros": snr.kept,
+            "snr_quantiles": _by_share(snr.quantiles),
+            "score_quantiles": _by_share(found.quantiles),
+            "below_threshold": found.below,
+            **({"bits": found.total} if criterion.unit == "bits" else {}),
+        }
 
     files, roles, graph = case.files, case.roles, case.graph
     record = read_pruning_record(files.pruning) if files.pruning is not None else None
@@ -71,6 +112,9 @@ def _describe(case: Case, network: Network, threshold: float) -> dict[str, Any]:
         "accuracy": roles.accuracy,
         "samples": roles.samples,
         "recognised": list(roles.found),
+        "criterion": criterion.name,
+        "unit": criterion.unit,
+        "parameters": criterion.parameters(context),
         "threshold": threshold,
         "layers": [
             {
@@ -79,25 +123,20 @@ def _describe(case: Case, network: Network, threshold: float) -> dict[str, Any]:
                 "kind": item.kind,
                 "family": item.family.name,
                 "shape": item.shape,
-                **_snr(summarise_snr([item], threshold)),
+                **summary([item]),
             }
             for item in network.posteriors
         ],
         "deterministic": _deterministic(case, network),
-        "total": _snr(summarise_snr(network.posteriors, threshold)),
+        "total": summary(network.posteriors),
         "unpruned": [{"name": item.name, "reason": item.reason} for item in network.unrecognised],
     }
 
 
-def _snr(summary: SnrSummary) -> dict[str, Any]:
+def _by_share(quantiles: Sequence[float]) -> dict[str, float]:
     from bprune.posterior import SNR_QUANTILES
 
-    return {
-        "weights": summary.weights,
-        "nonzeros": summary.kept,
-        "snr_quantiles": {f"{share:g}": value for share, value in zip(SNR_QUANTILES, summary.quantiles, strict=True)},
-        "below_threshold": summary.below,
-    }
+    return {f"{share:g}": value for share, value in zip(SNR_QUANTILES, quantiles, strict=True)}
 
 
 def _deterministic(case: Case, network: Network) -> list[dict[str, Any]]:
@@ -131,19 +170,26 @@ def _print(content: dict[str, Any], tell: Output) -> None:
     )
     if content["pruning"]:
         click.echo(PruningRecord(**content["pruning"]).describe())
-    below = f"SNR < {content['threshold']:g}"
-    columns = ["tensor", "kind", "family", "shape", "weights", "kept", *(f"SNR {name}" for name in _SHOWN), below]
+    given = ", ".join(f"{name} {value:g}" for name, value in content["parameters"].items())
+    label = "SNR"
+    if content["criterion"] != "snr":
+        label = "score"
+        click.echo(f"score: {content['criterion']}, {content['unit']}{' with ' if given else ''}{given}")
+    columns = ["tensor", "kind", "family", "shape", "weights", "kept", *(f"{label} {name}" for name in _SHOWN)]
+    with_share = content["threshold"] is not None
+    columns += [f"{label} < {content['threshold']:g}"] if with_share else []
+    columns += ["bits"] if "bits" in content["total"] else []
     rows = [
         [
             f"{item['layer']}/{item['part']}",
             item["kind"],
             item["family"],
             "x".join(map(str, item["shape"])),
-            *_cells(item),
+            *_cells(item, with_share=with_share),
         ]
         for item in content["layers"]
     ]
-    rows += [[""] * len(columns), ["all posteriors", "", "", "", *_cells(content["total"])]]
+    rows += [[""] * len(columns), ["all posteriors", "", "", "", *_cells(content["total"], with_share=with_share)]]
     print_table(columns, rows, text_columns=4)
     deterministic = content["deterministic"]
     if deterministic:
@@ -159,7 +205,9 @@ def _print(content: dict[str, Any], tell: Output) -> None:
         tell.assumption(sentence)
 
 
-def _cells(item: dict[str, Any]) -> list[str]:
-    quantiles = list(item["snr_quantiles"].values())
-    shown = [number(quantiles[index]) for index in _SHOWN.values()]
-    return [f"{item['weights']:,}", f"{item['nonzeros']:,}", *shown, percent(item["below_threshold"])]
+def _cells(item: dict[str, Any], *, with_share: bool) -> list[str]:
+    quantiles = list(item["score_quantiles"].values())
+    cells = [f"{item['weights']:,}", f"{item['nonzeros']:,}"]
+    cells += [number(quantiles[index]) for index in _SHOWN.values()]
+    cells += [percent(item["below_threshold"])] if with_share else []
+    return cells + ([number(item["bits"])] if "bits" in item else [])

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
-from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.choices import CaseChoice, CriterionChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.output import Output
 
 __all__ = [
     "CRITERION_NAMES",
     "NumberOfDraws",
     "case_options",
+    "criterion_options",
     "data_options",
     "group_options",
     "output_options",
@@ -178,7 +179,7 @@ CRITERION_NAMES = (
 )
 """The names of `bprune.pruning.CRITERIA`, which would take a second to import."""
 
-criterion_parts: tuple[Callable[[Any], Any], ...] = (
+_criterion_parts: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--criterion",
         type=click.Choice(CRITERION_NAMES),
@@ -201,6 +202,9 @@ criterion_parts: tuple[Callable[[Any], Any], ...] = (
 )
 """What weights are scored by."""
 
+criterion_options: Callable[[Any], Any] = group_options("scored", CriterionChoice, *_criterion_parts)
+"""What weights are scored by: the argument `scored`."""
+
 rule_options: Callable[[Any], Any] = group_options(
     "pruning",
     RuleChoice,
@@ -214,7 +218,7 @@ rule_options: Callable[[Any], Any] = group_options(
     click.option(
         "--layer-threshold", multiple=True, metavar="LAYER=NUMBER", help="Threshold of one layer. Repeatable."
     ),
-    *criterion_parts,
+    *_criterion_parts,
     click.option(
         "--scope",
         type=click.Choice(["global", "layer"]),

@@ -7,8 +7,16 @@ from bprune.pruning.criteria import CRITERIA, Activations, Context, Criterion, P
 from bprune.pruning.plan import Plan, Pruned, plan_pruning, prune
 from bprune.pruning.record import PruningRecord, read_pruning_record
 from bprune.pruning.save import check_target
-from bprune.pruning.scores import pooled_scores, quantiles, score_weights, threshold_of_sparsity
-from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, Scope, choose_masks, find_scope
+from bprune.pruning.scores import (
+    ScoreSummary,
+    check_context,
+    pooled_scores,
+    quantiles,
+    score_weights,
+    summarise_scores,
+    threshold_of_sparsity,
+)
+from bprune.pruning.threshold import DEFAULT_THRESHOLD, Rule, Scope, check_threshold, choose_masks, find_scope
 
 __all__ = [
     "CRITERIA",
@@ -23,8 +31,11 @@ __all__ = [
     "PruningRecord",
     "Rule",
     "Scope",
+    "ScoreSummary",
+    "check_context",
     "check_no_empty_layer",
     "check_target",
+    "check_threshold",
     "choose_masks",
     "count_layers",
     "count_total",
@@ -36,5 +47,6 @@ __all__ = [
     "quantiles",
     "read_pruning_record",
     "score_weights",
+    "summarise_scores",
     "threshold_of_sparsity",
 ]

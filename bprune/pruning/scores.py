@@ -4,16 +4,63 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bprune.arrays import Float64Array
+from bprune.arrays import BoolArray, Float64Array
 from bprune.errors import SelfCheckError, UnsupportedError, UsageError
 from bprune.posterior.posterior import Network
-from bprune.pruning.criteria import Context, Criterion
+from bprune.pruning.criteria import CRITERIA, Context, Criterion
 
-__all__ = ["pooled_scores", "quantiles", "score_weights", "threshold_of_sparsity"]
+__all__ = [
+    "ScoreSummary",
+    "check_context",
+    "pooled_scores",
+    "quantiles",
+    "score_weights",
+    "summarise_scores",
+    "threshold_of_sparsity",
+]
+
+_PARAMETERS = {
+    "prior": "a prior",
+    "reduced_scale": "a reduced prior",
+    "inclusion": "a prior inclusion",
+    "activations": "activations",
+}
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """The distribution of a criterion's scores over some weights.
+
+    Attributes:
+        quantiles: The scores at the shares that were asked for; NaN without weights.
+        below: Share of the weights whose score is below the threshold, in [0, 1]; NaN without weights or threshold.
+        total: The sum of the scores of the weights that were not pruned before.
+    """
+
+    quantiles: tuple[float, ...]
+    below: float
+    total: float
+
+
+def check_context(criterion: Criterion, context: Context) -> None:
+    """Refuse a number that a criterion does not use, or a missing one that it needs.
+
+    Raises:
+        UsageError: Naming it.
+    """
+    for name, told in _PARAMETERS.items():
+        if getattr(context, name) is not None and name not in criterion.uses:
+            users = ", ".join(item.name for item in CRITERIA.values() if name in item.uses)
+            raise UsageError(f"the criterion {criterion.name} does not use {told}", hint=f"These do: {users}.")
+    if "reduced_scale" in criterion.uses and context.reduced_scale is None:
+        raise UsageError(
+            f"the criterion {criterion.name} needs the scale of the reduced prior",
+            hint="Pass --reduced-scale S; bmr is the limit for 0 and needs none.",
+        )
 
 
 def score_weights(
@@ -40,7 +87,8 @@ def score_weights(
     _check_activations(network, criterion, context)
     found = {}
     for posterior in network.posteriors:
-        own = replace(context, layer=network.of_layer(posterior.layer))
+        last = network.layers[-1] == posterior.layer
+        own = replace(context, layer=network.of_layer(posterior.layer), is_output=last)
         with np.errstate(all="ignore"):  # what was pruned before has no score, and an overflow is infinite
             scores = criterion.rank(posterior, own) if rank else criterion.score(posterior, own)
         scores = np.where(posterior.mask, scores, criterion.lowest)
@@ -57,6 +105,23 @@ def pooled_scores(network: Network, criterion: Criterion, context: Context | Non
     """The scores of all prunable weights, `[weight]`."""
     parts = [scores.reshape(-1) for scores in score_weights(network, criterion, context).values()]
     return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def summarise_scores(
+    scores: Sequence[Float64Array], masks: Sequence[BoolArray], shares: Sequence[float], threshold: float | None
+) -> ScoreSummary:
+    """Summarise the scores of some weights.
+
+    Args:
+        scores: What `score_weights` gave, one or more tensors.
+        masks: Where their weights are kept.
+        shares: At which shares quantiles are wanted.
+        threshold: A weight is below when its score is smaller; None for no threshold.
+    """
+    pooled = np.concatenate([item.reshape(-1) for item in scores] or [np.zeros(0)])
+    below = float(np.mean(pooled < threshold)) if threshold is not None and pooled.size else math.nan
+    total = math.fsum(float(item[mask].sum()) for item, mask in zip(scores, masks, strict=True))
+    return ScoreSummary(quantiles(pooled, shares), below, total)
 
 
 def quantiles(scores: Float64Array, shares: Sequence[float]) -> tuple[float, ...]:

@@ -14,9 +14,9 @@ from bprune.arrays import BoolArray
 from bprune.errors import InputError, UsageError
 from bprune.posterior.posterior import Network, Posterior
 from bprune.pruning.criteria import CRITERIA, Context, Criterion
-from bprune.pruning.scores import score_weights
+from bprune.pruning.scores import check_context, score_weights
 
-__all__ = ["DEFAULT_THRESHOLD", "Rule", "Scope", "choose_masks", "find_scope"]
+__all__ = ["DEFAULT_THRESHOLD", "Rule", "Scope", "check_threshold", "choose_masks", "find_scope"]
 
 DEFAULT_THRESHOLD = 10.0
 """The default threshold, a linear SNR."""
@@ -69,7 +69,8 @@ class Rule:
     context: Context = field(default_factory=Context)
 
     def __post_init__(self) -> None:
-        self._check_criterion()
+        self._check_is_order()
+        check_context(self.criterion, self.context)
         if self.threshold is not None and self.sparsity is not None:
             raise UsageError("give either a threshold or a sparsity")
         if self.threshold is None and self.sparsity is None:
@@ -84,12 +85,10 @@ class Rule:
                 "the scope layer goes with a sparsity: a threshold is the same in every layer",
                 hint="Pass --sparsity SHARE, or --layer-threshold LAYER=NUMBER for single layers.",
             )
-        lowest = self.criterion.lowest
         named = {f"the threshold of {name}": value for name, value in self.layer_thresholds.items()}
         for what, value in {"the threshold": self.threshold, **named}.items():
-            if value is not None and (math.isnan(value) or value < lowest):
-                allowed = "a number" if math.isinf(lowest) else f"a number of at least {lowest:g}"
-                raise UsageError(f"{what} is {value}; it must be {allowed}")
+            if value is not None:
+                check_threshold(self.criterion, value, what)
 
     def describe(self) -> str:
         """The rule in words."""
@@ -101,35 +100,14 @@ class Rule:
 
     def parameters(self) -> dict[str, float]:
         """What else the scores depend on, by name, defaults included: for records."""
-        context, uses = self.context, self.criterion.uses
-        found: dict[str, float] = {}
-        if "prior" in uses:
-            found |= {"prior_loc": context.weight_prior.loc, "prior_scale": context.weight_prior.scale}
-        if "reduced_scale" in uses and context.reduced_scale is not None:
-            found["reduced_scale"] = context.reduced_scale
-        if "inclusion" in uses:
-            found["prior_inclusion"] = context.prior_inclusion
-        if "activations" in uses and context.activations is not None:
-            found["activation_examples"] = context.activations.examples
-        return found
+        return self.criterion.parameters(self.context)
 
-    def _check_criterion(self) -> None:
-        criterion, context = self.criterion, self.context
+    def _check_is_order(self) -> None:
+        criterion = self.criterion
         if criterion.reported_only:
             raise UsageError(
                 f"{criterion.name} is a report and no criterion to prune by: {criterion.reported_only}",
                 hint=f"bprune inspect --criterion {criterion.name} shows it; bmr is the criterion that it suggests.",
-            )
-        for name in ("prior", "reduced_scale", "inclusion", "activations"):
-            if getattr(context, name) is not None and name not in criterion.uses:
-                users = ", ".join(item.name for item in CRITERIA.values() if name in item.uses)
-                raise UsageError(
-                    f"the criterion {criterion.name} does not use {_PARAMETERS[name]}", hint=f"These do: {users}."
-                )
-        if "reduced_scale" in criterion.uses and context.reduced_scale is None:
-            raise UsageError(
-                f"the criterion {criterion.name} needs the scale of the reduced prior",
-                hint="Pass --reduced-scale S; bmr is the limit for 0 and needs none.",
             )
 
     def _own_threshold(self) -> float:
@@ -142,12 +120,15 @@ class Rule:
         return self.criterion.own_threshold
 
 
-_PARAMETERS = {
-    "prior": "a prior",
-    "reduced_scale": "a reduced prior",
-    "inclusion": "a prior inclusion",
-    "activations": "activations",
-}
+def check_threshold(criterion: Criterion, value: float, what: str = "the threshold") -> None:
+    """Refuse a number that no score of a criterion can be below.
+
+    Raises:
+        UsageError: Naming `what`.
+    """
+    if math.isnan(value) or value < criterion.lowest:
+        allowed = "a number" if math.isinf(criterion.lowest) else f"a number of at least {criterion.lowest:g}"
+        raise UsageError(f"{what} is {value}; it must be {allowed}")
 
 
 def choose_masks(network: Network, rule: Rule) -> dict[str, BoolArray]:

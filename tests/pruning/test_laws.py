@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,18 @@ from hypothesis import strategies as st
 from bprune.case import load_case
 from bprune.engines.graph import GraphEngine
 from bprune.posterior import Network, pruned_values, read_network
-from bprune.pruning import Rule, choose_masks, count_total, prune
+from bprune.pruning import (
+    CRITERIA,
+    Activations,
+    Context,
+    Rule,
+    Scope,
+    choose_masks,
+    count_total,
+    pooled_scores,
+    prune,
+    read_pruning_record,
+)
 from tests.networks import INPUTS
 
 thresholds = st.floats(0.0, 60.0)
@@ -78,6 +90,81 @@ def test_law_3_saved_and_reloaded_is_the_same(
         np.testing.assert_array_equal(after.loc[after.mask], before.loc[after.mask])
         np.testing.assert_array_equal(after.scale[after.mask], before.scale[after.mask])
         assert np.all(after.snr[~after.mask] == 0.0)
+
+
+ORDERS = [name for name, criterion in CRITERIA.items() if not criterion.reported_only]
+"""The criteria that are pruned by."""
+
+
+def context_of(name: str, network: Network) -> Context:
+    """What a criterion needs: activations that differ between inputs, and a reduced prior."""
+    uses = CRITERIA[name].uses
+    squares = {item.name: np.arange(1.0, item.size + 1.0).reshape(item.shape) % 7.0 for item in network.posteriors}
+    return Context(
+        reduced_scale=0.05 if "reduced_scale" in uses else None,
+        activations=Activations(squares, 3) if "activations" in uses else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def normal_network(variational_case: Path) -> Network:
+    """Posteriors of the Normal family, kernels and biases, which every criterion scores."""
+    return read_network(load_case(variational_case))
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_law_1_the_lowest_threshold_is_the_identity(normal_network: Network, name: str) -> None:
+    """0 where no score is negative; -inf for decibels and free energies, whose 0 is a number like any other."""
+    criterion, context = CRITERIA[name], context_of(name, normal_network)
+    assert (criterion.lowest == 0.0) != (name in {"snr-db", "bmr", "bmr-reduced", "group-bmr"})
+    for rule in (
+        Rule(criterion.lowest, criterion=criterion, context=context),
+        Rule(None, 0.0, criterion=criterion, context=context),
+        Rule(None, 0.0, criterion=criterion, context=context, scope=Scope.LAYER),
+    ):
+        assert all(mask.all() for mask in choose_masks(normal_network, rule).values())
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_law_2_for_every_criterion(normal_network: Network, name: str) -> None:
+    criterion, context = CRITERIA[name], context_of(name, normal_network)
+    scores = np.sort(pooled_scores(normal_network, criterion, context))
+    ladders: list[list[Rule]] = [
+        [Rule(float(value), criterion=criterion, context=context) for value in scores[:: len(scores) // 8]],
+        *(
+            [Rule(None, share, criterion=criterion, context=context, scope=scope) for share in np.linspace(0, 1, 14)]
+            for scope in Scope
+        ),
+    ]
+    for rules in ladders:
+        found = [choose_masks(normal_network, rule) for rule in rules]
+        sizes = [count_total(normal_network, masks).nonzeros for masks in found]
+        assert sizes[0] > sizes[-1]
+        for looser, tighter in itertools.pairwise(found):
+            assert all(np.all(looser[item][mask]) for item, mask in tighter.items())
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_law_3_for_every_criterion(variational_case: Path, normal_network: Network, tmp_path: Path, name: str) -> None:
+    """Saved and reloaded, what was pruned is lowest, and pruning again by the lowest threshold changes nothing."""
+    context = context_of(name, normal_network)
+    rule = Rule(None, 0.5, criterion=CRITERIA[name], context=context)
+    masks = choose_masks(normal_network, rule)
+    assert 0.0 < count_total(normal_network, masks).sparsity <= 0.5
+    prune(variational_case, tmp_path / "out", sparsity=0.5, criterion=name, context=context, allow_empty_layers=True)
+    reloaded = read_network(load_case(tmp_path / "out"))
+    for item in reloaded.posteriors:
+        np.testing.assert_array_equal(item.mask, masks[item.name])
+    again = choose_masks(reloaded, Rule(CRITERIA[name].lowest, criterion=CRITERIA[name], context=context))
+    assert all(np.array_equal(again[item], mask) for item, mask in masks.items())
+    record = read_pruning_record(tmp_path / "out" / "pruning.json")
+    assert (record.criterion, record.scope, record.sparsity_target) == (name, "global", 0.5)
+    assert record.parameters == rule.parameters()
+
+
+def test_the_record_keeps_a_threshold_that_json_has_no_word_for(variational_case: Path, tmp_path: Path) -> None:
+    prune(variational_case, tmp_path / "out", criterion="snr-db", threshold=-np.inf)
+    assert read_pruning_record(tmp_path / "out" / "pruning.json").threshold == -np.inf
 
 
 def test_pruning_again_keeps_what_was_pruned(source: Path, tmp_path: Path) -> None:

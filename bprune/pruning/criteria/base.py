@@ -64,6 +64,7 @@ class Context:
         inclusion: Prior probability that a weight is there, between 0 and 1.
         activations: What the weights are multiplied with.
         layer: All posteriors of the layer whose weights are scored; filled in when a network is scored.
+        is_output: Whether that layer is the last, so that its units are the outputs of the network; filled in too.
 
     Raises:
         UsageError: If a number is out of range.
@@ -74,6 +75,7 @@ class Context:
     inclusion: float | None = None
     activations: Activations | None = None
     layer: tuple[Posterior, ...] = ()
+    is_output: bool = False
 
     def __post_init__(self) -> None:
         if self.reduced_scale is not None and not 0.0 < self.reduced_scale < self.weight_prior.scale:
@@ -130,3 +132,16 @@ class Criterion(ABC):
     def rank(self, posterior: Posterior, context: Context) -> Float64Array:
         """Scores of the same order that tell apart what rounds to the same score; a sparsity goes by these."""
         return self.score(posterior, context)
+
+    def parameters(self, context: Context) -> dict[str, float]:
+        """What the scores depend on beside the posterior, by name, defaults included: for records."""
+        found: dict[str, float] = {}
+        if "prior" in self.uses:
+            found |= {"prior_loc": context.weight_prior.loc, "prior_scale": context.weight_prior.scale}
+        if "reduced_scale" in self.uses and context.reduced_scale is not None:
+            found["reduced_scale"] = context.reduced_scale
+        if "inclusion" in self.uses:
+            found["prior_inclusion"] = context.prior_inclusion
+        if "activations" in self.uses and context.activations is not None:
+            found["activation_examples"] = context.activations.examples
+        return found

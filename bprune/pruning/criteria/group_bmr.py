@@ -33,5 +33,7 @@ class GroupBayesianModelReduction(Criterion):
     whole_units = True
 
     def score(self, posterior: Posterior, context: Context) -> Float64Array:
-        """dF of the unit that a weight belongs to."""
+        """dF of the unit that a weight belongs to; infinite for an output of the network, which never goes."""
+        if context.is_output:
+            return np.full(posterior.shape, np.inf)
         return unit_sums(posterior, context.layer, lambda item: spike_evidence(item, context))

@@ -27,7 +27,9 @@ class GroupSnr(Criterion):
     whole_units = True
 
     def score(self, posterior: Posterior, context: Context) -> Float64Array:
-        """The SNR of the unit that a weight belongs to."""
+        """The SNR of the unit that a weight belongs to; infinite for an output of the network, which never goes."""
+        if context.is_output:
+            return np.full(posterior.shape, np.inf)
         signal = unit_sums(posterior, context.layer, lambda item: np.square(item.mean))
         noise = unit_sums(posterior, context.layer, lambda item: np.square(item.stddev))
         return np.sqrt(signal / noise)
