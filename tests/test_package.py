@@ -6,8 +6,10 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import bprune
@@ -33,6 +35,7 @@ def _loaded(statement: str) -> set[str]:
         "from bprune.cli import cli; cli.main(['--help'], standalone_mode=False)",
         "from bprune.cli import cli; cli.main(['--version'], standalone_mode=False)",
         "from bprune.cli import cli; cli.main(['infer', '--help'], standalone_mode=False)",
+        "from bprune.cli import cli; cli.main(['plot', 'pdf', '--help'], standalone_mode=False)",
     ],
 )
 def test_nothing_heavy_is_imported(statement: str) -> None:
@@ -42,12 +45,20 @@ def test_nothing_heavy_is_imported(statement: str) -> None:
 def test_help_of_everything_names_an_example() -> None:
     from bprune.cli import cli
 
-    for name in cli.list_commands(None):  # type: ignore[arg-type]
-        command = cli.get_command(None, name)  # type: ignore[arg-type]
-        assert command is not None
+    for name, command in _all_commands(cli, ""):
         assert "Example:" in (command.help or "")
         takes_a_case = any(option.name == "case_dir" for option in command.params)
-        assert f"bprune {name}{' --case-dir' if takes_a_case else ''}" in (command.help or "")
+        assert f"bprune{name}{' --case-dir' if takes_a_case else ''}" in (command.help or "")
+
+
+def _all_commands(group: click.Group, above: str) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield f"{above} {name}", command
+        if isinstance(command, click.Group):
+            yield from _all_commands(command, f"{above} {name}")
 
 
 @pytest.mark.parametrize("name", ["bprune", *(f"bprune.{room}" for room in (*ROOMS, "training"))])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bprune.arrays import AnyArray, Float64Array, IntArray
+from bprune.arrays import Float64Array, IntArray
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
+from bprune.metrics import METRICS, ClassPredictions, Predictions, ValuePredictions, evaluate
+from bprune.metrics.blocks import BLOCKS, block_draws, block_of
+from bprune.metrics.entropy import entropy
 from bprune.plots.requirements import check_examples, known_labels, same_examples, series_names, stored_draws
 from bprune.plots.style import legend_below, line_style, log_axis
+from bprune.plots.titles import metric_title
 from bprune.results.read import Results
 
 if TYPE_CHECKING:
@@ -20,10 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConvergenceCurve", "ConvergenceData", "convergence_data", "draw_convergence", "size_convergence"]
 
-_POINTS = 60
-_BLOCKS = 20
-_CHUNK_BYTES = 64 * 2**20
-_TINY = float(np.finfo(np.float32).tiny)
+_POINTS = 40
 _Z = 1.96
 _FEW_DRAWS = 5
 
@@ -61,14 +62,14 @@ def convergence_data(
 ) -> ConvergenceData:
     """Follow the mean of one example, and metrics of all, with the number of draws.
 
-    The MC standard error of the mean is s / sqrt(draws), for antithetic pairs that of pair means; of a metric it is the
-    delete-one-block jackknife over 20 blocks of consecutive draws, since all examples may share the weights of a draw.
+    The MC standard error of the mean is s / sqrt(draws), for antithetic pairs that of pair means; that of a metric
+    comes from halves of the draws, see `bprune.metrics.blocks`.
 
     Args:
         files: Results of the same examples with their draws.
         example: Which example; None for the one with the largest MC standard error in the first file.
         output: Which class or output of it; None for the one with the largest MC standard error.
-        metrics: accuracy, nll and brier of classifications, rmse of regressions; none for the usual ones.
+        metrics: Metrics of a classification, or rmse of a regression; none for accuracy and nll, or rmse.
         names: What tells the files apart; see `series_names`.
 
     Raises:
@@ -86,60 +87,27 @@ def convergence_data(
     panels = {f"example {example}: mean {what} {output}": _means(files, names, example, output)}
     if chosen:
         curves = [_metric_curves(item, name, chosen) for item, name in zip(files, names, strict=True)]
-        panels |= {METRICS[metric].title: tuple(item[metric] for item in curves) for metric in chosen}
+        panels |= {
+            metric_title(files[0].task.value, metric): tuple(item[metric] for item in curves) for metric in chosen
+        }
     return ConvergenceData(panels)
 
 
-@dataclass(frozen=True)
-class _Metric:
-    """A metric that is a function of the mean over examples of something that each example has."""
-
-    title: str
-    task: Task
-    of_example: Callable[[Float64Array, AnyArray], Float64Array]
-    of_mean: Callable[[Float64Array], Float64Array] = lambda mean: mean
-
-
-def _of_class(mean: Float64Array, labels: AnyArray) -> Float64Array:
-    return np.asarray(
-        np.take_along_axis(mean, np.broadcast_to(labels[:, None], (len(mean), len(labels), 1)), -1)[..., 0]
-    )
-
-
-def _hit(mean: Float64Array, labels: AnyArray) -> Float64Array:
-    return np.asarray(mean.argmax(-1) == labels, np.float64)
-
-
-def _nll(mean: Float64Array, labels: AnyArray) -> Float64Array:
-    return np.asarray(-np.log(np.maximum(_of_class(mean, labels), _TINY)))
-
-
-def _brier(mean: Float64Array, labels: AnyArray) -> Float64Array:
-    return np.asarray(np.square(mean).sum(-1) - 2.0 * _of_class(mean, labels) + 1.0)
-
-
-def _squared_error(mean: Float64Array, labels: AnyArray) -> Float64Array:
-    return np.asarray(np.square(mean - labels).mean(-1))
-
-
-METRICS: Mapping[str, _Metric] = {
-    "accuracy": _Metric("accuracy", Task.CLASSIFICATION, _hit),
-    "nll": _Metric("NLL [nat]", Task.CLASSIFICATION, _nll),
-    "brier": _Metric("Brier score", Task.CLASSIFICATION, _brier),
-    "rmse": _Metric("RMSE", Task.REGRESSION, _squared_error, np.sqrt),
-}
 _USUAL = {Task.CLASSIFICATION: ("accuracy", "nll"), Task.REGRESSION: ("rmse",)}
+_OF_MEANS = ("rmse",)
+"""Metrics of a regression that need means alone."""
 
 
 def _metrics(results: Results, metrics: Sequence[str]) -> tuple[str, ...]:
     if not metrics:
         return _USUAL[results.task] if results.labels is not None else ()
     known_labels(results, "convergence of a metric")
-    fitting = [name for name, metric in METRICS.items() if metric.task is results.task]
+    fitting = tuple(METRICS[Task.CLASSIFICATION]) if results.task is Task.CLASSIFICATION else _OF_MEANS
     for metric in metrics:
         if metric not in fitting:
             raise UsageError(
-                f"the metric {metric} is none of a {results.task.value}", hint=f"Give one of: {', '.join(fitting)}."
+                f"there is no course of the metric {metric} of a {results.task.value}",
+                hint=f"Give one of: {', '.join(fitting)}.",
             )
     return tuple(dict.fromkeys(metrics))
 
@@ -197,45 +165,68 @@ def _mean_curve(name: str, series: Float64Array, draws: IntArray, unit: int) -> 
 
 
 def _metric_curves(results: Results, name: str, metrics: Sequence[str]) -> dict[str, ConvergenceCurve]:
-    points = _points(results)
-    labels = known_labels(results, "convergence")
-    examples, outputs = results.summary.mean.shape
-    sums = {metric: np.zeros((len(points), _BLOCKS + 1)) for metric in metrics}
-    step = max(1, _CHUNK_BYTES // (8 * results.run.mc_iters * outputs))
-    for start in range(0, examples, step):
-        part = slice(start, start + step)
-        values = stored_draws(results, part).values.astype(np.float64)
-        until = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
-        for row, draws in enumerate(points):
-            means = _block_means(until, int(draws), _unit(results))
-            for metric in metrics:
-                each = METRICS[metric].of_example(means, labels[part]).sum(axis=1)
-                sums[metric][row, : len(each)] += each
-                sums[metric][row, len(each) :] = np.nan
+    labels, points = known_labels(results, "convergence"), _points(results)
+    found = [evaluate(item, labels, names=metrics) for item in _growing(results, points)]
     return {
-        metric: _metric_curve(name, points, METRICS[metric].of_mean(total / examples)) for metric, total in sums.items()
+        metric: ConvergenceCurve(
+            name,
+            points,
+            np.array([item[metric].value for item in found]),
+            np.array([item[metric].mc_stderr for item in found]),
+        )
+        for metric in metrics
     }
 
 
-def _block_means(until: Float64Array, draws: int, unit: int) -> Float64Array:
-    """The mean of the first draws, and those without each block of them, `[1 + block, example, output]`."""
-    blocks = min(_BLOCKS, draws // unit)
-    total = until[draws]
-    if blocks < 2:
-        return np.asarray(total[None] / draws)
-    bounds = unit * (np.arange(blocks + 1) * (draws // unit) // blocks)
-    left = (draws - np.diff(bounds))[:, None, None]
-    return np.concatenate([total[None] / draws, (total - np.diff(until[bounds], axis=0)) / left])
+def _growing(results: Results, points: IntArray) -> Iterator[Predictions]:
+    """The predictions made of so many first draws, for each point."""
+    values = stored_draws(results, slice(None)).values
+    examples, paired = values.shape[1], results.run.antithetic
+    sums = np.zeros((BLOCKS, *values.shape[1:]))
+    entropies, votes = np.zeros((BLOCKS, examples)), np.zeros(sums.shape)
+    made = 0
+    for point in points:
+        for number in range(made, int(point)):
+            block, draw = block_of(number, paired=paired), values[number].astype(np.float64)
+            sums[block] += draw
+            if results.task is Task.CLASSIFICATION:
+                entropies[block] += entropy(draw)
+                votes[block, np.arange(examples), draw.argmax(axis=1)] += 1.0
+        made = int(point)
+        counts = block_draws(np.full(examples, made), paired=paired)
+        if results.task is Task.CLASSIFICATION:
+            yield _class_predictions(sums, entropies, votes, counts, made)
+        else:
+            yield _value_predictions(sums, counts, made)
 
 
-def _metric_curve(name: str, draws: IntArray, values: Float64Array) -> ConvergenceCurve:
-    whole, without = values[:, 0], values[:, 1:]
-    blocks = np.isfinite(without).sum(axis=1)
-    known = np.where(np.isfinite(without), without, 0.0)
-    centre = known.sum(axis=1) / np.maximum(blocks, 1)
-    squares = np.where(np.isfinite(without), (known - centre[:, None]) ** 2, 0.0).sum(axis=1)
-    stderr = np.sqrt(squares * (blocks - 1) / np.maximum(blocks, 1), where=blocks > 1, out=np.full(len(draws), np.nan))
-    return ConvergenceCurve(name, draws, whole, stderr)
+def _class_predictions(
+    sums: Float64Array, entropies: Float64Array, votes: Float64Array, counts: IntArray, draws: int
+) -> ClassPredictions:
+    each = np.maximum(counts, 1)
+    return ClassPredictions(
+        sums.sum(axis=0) / draws,
+        entropies.sum(axis=0) / draws,
+        votes.sum(axis=0) / draws,
+        sums / each[..., None],
+        entropies / each,
+        votes / each[..., None],
+        counts,
+    )
+
+
+def _value_predictions(sums: Float64Array, counts: IntArray, draws: int) -> ValuePredictions:
+    """Means alone; there is no noise and no spread in them."""
+    nothing, nothings = np.zeros(sums.shape[1:]), np.zeros(sums.shape)
+    return ValuePredictions(
+        sums.sum(axis=0) / draws,
+        nothing,
+        nothing,
+        block_mean=sums / np.maximum(counts, 1)[..., None],
+        block_noise_variance=nothings,
+        block_squares=nothings,
+        block_draws=counts,
+    )
 
 
 def size_convergence(data: ConvergenceData) -> tuple[float, float]:
@@ -248,13 +239,13 @@ def _has_legend(data: ConvergenceData) -> bool:
 
 
 def draw_convergence(data: ConvergenceData, figure: Figure) -> None:
-    """Draw a panel for each quantity, with bands of 95 % around the curves."""
+    """Draw a panel for each quantity, with bands of 95 % around the curves from 5 draws on."""
     panels = figure.subplots(1, len(data.panels), squeeze=False)[0]
     for axes, (title, curves) in zip(panels, data.panels.items(), strict=True):
         for index, curve in enumerate(curves):
             style = line_style(index)
             axes.plot(curve.draws, curve.values, label=curve.name, **style)
-            low, high = curve.values - _Z * curve.mc_stderr, curve.values + _Z * curve.mc_stderr
+            low, high = _band(curve)
             axes.fill_between(curve.draws, low, high, color=style["color"], alpha=0.2, linewidth=0)
         axes.set_ylim(*_limits(curves))
         log_axis(axes)
@@ -265,13 +256,15 @@ def draw_convergence(data: ConvergenceData, figure: Figure) -> None:
         legend_below(figure, panels[0])
 
 
+def _band(curve: ConvergenceCurve) -> tuple[Float64Array, Float64Array]:
+    """The interval of 95 %; none where there are too few draws for a standard error to mean much."""
+    known = np.where(curve.draws >= _FEW_DRAWS, _Z * curve.mc_stderr, np.nan)
+    return curve.values - known, curve.values + known
+
+
 def _limits(curves: Sequence[ConvergenceCurve]) -> tuple[float, float]:
-    """What the axis shows: all values, and bands where there are enough draws for a standard error to mean much."""
-    ends = []
-    for curve in curves:
-        ends += [curve.values, *(curve.values + sign * _Z * curve.mc_stderr for sign in (-1.0, 1.0))]
-        for band in ends[-2:]:
-            band[curve.draws < _FEW_DRAWS] = np.nan
-    low, high = float(np.nanmin(np.concatenate(ends))), float(np.nanmax(np.concatenate(ends)))
+    """What the axis shows: all values and bands."""
+    shown = np.concatenate([np.concatenate([curve.values, *_band(curve)]) for curve in curves])
+    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     margin = 0.05 * (high - low) or 0.05
     return low - margin, high + margin

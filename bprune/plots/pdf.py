@@ -70,6 +70,7 @@ def pdf_data(
     examples: Sequence[int] = (),
     classes: Sequence[int] = (),
     names: Sequence[str] = (),
+    width: float = 1.0,
 ) -> PdfData:
     """Estimate the densities of the softmax values over draws.
 
@@ -79,11 +80,13 @@ def pdf_data(
         classes: Class numbers; where there are none, for each example the true class and those with the largest mean
             probability in the first file, three in all.
         names: What tells the files apart; see `series_names`.
+        width: What Scott's width of the estimate is multiplied with; see `binned_density`.
 
     Raises:
         UnsupportedError: If a file is of a regression.
         InputError: If a file keeps the summary alone, or the files are of different examples.
-        UsageError: If an example or class does not exist, or there is not one name for each file.
+        UsageError: If an example or class does not exist, the width is not above 0, or there is not one name for each
+            file.
     """
     same_examples(files)
     first = classification(files[0], "pdf")
@@ -93,7 +96,7 @@ def pdf_data(
     return PdfData(
         np.linspace(0.0, 1.0, GRID_POINTS),
         series_names(files, names),
-        tuple(_example(files, example, classes) for example in chosen),
+        tuple(_example(files, example, classes, width) for example in chosen),
     )
 
 
@@ -103,7 +106,7 @@ def _check_classes(classes: Sequence[int], count: int) -> None:
             raise UsageError(f"there is no class {class_}; the network has {count}", hint=f"From 0 to {count - 1}.")
 
 
-def _example(files: Sequence[Results], example: int, classes: Sequence[int]) -> PdfExample:
+def _example(files: Sequence[Results], example: int, classes: Sequence[int], width: float) -> PdfExample:
     labels = files[0].labels
     label = None if labels is None else int(labels[example])
     shown = tuple(dict.fromkeys(classes)) or _most_likely(files[0].summary.mean[example], label)
@@ -111,7 +114,7 @@ def _example(files: Sequence[Results], example: int, classes: Sequence[int]) -> 
     means = [np.nanmean(item.astype(np.float64), axis=0) for item in draws]
     picture = picture_of(files[0].inputs[example])
     return PdfExample(
-        example, label, shown, np.stack([binned_density(item) for item in draws]), np.stack(means), picture
+        example, label, shown, np.stack([binned_density(item, width) for item in draws]), np.stack(means), picture
     )
 
 

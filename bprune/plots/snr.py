@@ -152,11 +152,11 @@ def draw_snr(data: SnrData, figure: Figure) -> None:
     distribution.plot(data.edges, total.below, color=GREY, linewidth=2.5, zorder=1)
     histogram.set_ylabel("share of weights per bin")
     distribution.set_ylabel("share of weights below")
-    distribution.set_ylim(0.0, 1.0)
+    distribution.set_ylim(0.0, 1.01)
     histogram.set_ylim(bottom=0.0)
     for axes in (histogram, distribution):
         _draw_axis(data, axes)
-    _draw_threshold(data, total, distribution)
+    distribution.set_title(f"threshold {data.threshold:g}: {percent(total.below_threshold)} below")
     legend_below(figure, histogram)
 
 
@@ -180,23 +180,3 @@ def _place(data: SnrData) -> float:
     if data.axis is SnrAxis.DB:
         return 20.0 * float(np.log10(data.threshold)) if data.threshold else -np.inf
     return data.threshold
-
-
-def _draw_threshold(data: SnrData, total: SnrSeries, axes: Axes) -> None:
-    """Say what the threshold prunes, on the side of the line with more room."""
-    where = _place(data)
-    if not data.edges[0] <= where <= data.edges[-1]:
-        return
-    text = f"threshold {data.threshold:g}\n{percent(total.below_threshold)} below"
-    middle = axes.transAxes.inverted().transform(axes.transData.transform((where, 0.0)))[0]
-    left = middle > 0.6
-    axes.annotate(
-        text,
-        (where, 0.0),
-        xytext=(-4 if left else 4, 6),
-        textcoords="offset points",
-        ha="right" if left else "left",
-        va="bottom",
-        fontsize=8,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
-    )

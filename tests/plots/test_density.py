@@ -47,6 +47,19 @@ def test_equal_values_get_the_width_of_a_grid_step() -> None:
     assert GRID[binned_density(np.ones((3, 1)))[0].argmax()] == 1.0
 
 
+def test_a_smaller_width_shows_more_detail() -> None:
+    """Two narrow peaks: Scott's width, made for one, smears them; a tenth of it resolves them."""
+    rng = np.random.default_rng(4)
+    values = np.concatenate([rng.normal(0.3, 0.01, 200), rng.normal(0.7, 0.01, 200)])[:, None]
+    wide, narrow = binned_density(values)[0], binned_density(values, 0.1)[0]
+    assert narrow.max() > 2.0 * wide.max()
+    assert narrow[100] < 1e-3 * narrow.max()
+    expected = gaussian_kde(values[:, 0], bw_method=0.1 * 400**-0.2)(GRID)
+    np.testing.assert_allclose(narrow, expected, atol=0.03 * expected.max())
+    with pytest.raises(UsageError, match="must be a number above 0"):
+        binned_density(values, 0.0)
+
+
 def test_series_do_not_mix_and_missing_draws_are_left_out() -> None:
     values = np.random.default_rng(3).random((30, 3))
     apart = np.concatenate([binned_density(values[:, [column]]) for column in range(3)])

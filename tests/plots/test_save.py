@@ -59,7 +59,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Results]]:
 
 
 PICTURES: dict[str, tuple[Callable[[dict[str, list[Results]]], object], tuple[str, ...]]] = {
-    "snr": (lambda _: snr_data(NETWORK), ("SNR |loc| / scale", "share of weights below", "den_1 (30)", "threshold 10")),
+    "snr": (
+        lambda _: snr_data(NETWORK),
+        ("SNR |loc| / scale", "share of weights below", "den_1 (30)", "threshold 10: "),
+    ),
     "snr in dB": (lambda _: snr_data(NETWORK, 3.0, SnrAxis.DB), ("[dB]", "all layers (66)")),
     "masks": (lambda _: masks_data(NETWORK), ("den_1/kernel 6x5", "share of weights kept", "100.0% kept")),
     "sweep": (lambda _: sweep_data([sweep(), sweep("bmr", "nat")]), ("pruned weights [%]", "accuracy", "bmr")),
@@ -72,8 +75,14 @@ PICTURES: dict[str, tuple[Callable[[dict[str, list[Results]]], object], tuple[st
         lambda files: pdf_data(files["classes"], [1], [0]),
         ("softmax value", "class 0", "70% pruned", "true class 1"),
     ),
-    "convergence": (lambda files: convergence_data(files["classes"]), ("draws", "accuracy", "NLL [nat]", "unpruned")),
-    "convergence of values": (lambda files: convergence_data(files["plain"]), ("draws", "RMSE", "mean output 0")),
+    "convergence": (
+        lambda files: convergence_data(files["classes"]),
+        ("draws", "accuracy", "negative log-likelihood [nat]", "unpruned"),
+    ),
+    "convergence of values": (
+        lambda files: convergence_data(files["plain"]),
+        ("draws", "root mean squared error", "mean output 0"),
+    ),
     "reliability": (lambda files: reliability_data(files["classes"]), ("accuracy", "confidence", "ECE", "perfect")),
     "risk-coverage": (lambda files: risk_coverage_data(files["classes"]), ("coverage", "risk", "AURC")),
     "uncertainty": (

@@ -26,7 +26,7 @@ __all__ = ["command"]
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="accuracy, nll or brier; rmse. Repeatable.  [default: accuracy and nll, or rmse, where there are labels]",
+    help="A metric, such as ece. Repeatable.  [default: accuracy and nll, or rmse, where there are labels]",
 )
 @name_option
 @picture_options

@@ -31,6 +31,14 @@ __all__ = ["command"]
     metavar="C",
     help="A class. Repeatable.  [default: the true one and the most probable, three in all]",
 )
+@click.option(
+    "--width",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="FACTOR",
+    help="Width of the estimate, in Scott's widths; smaller shows more detail, and more noise.",
+)
 @name_option
 @picture_options
 @output_options
@@ -38,6 +46,7 @@ def command(
     paths: tuple[Path, ...],
     examples: tuple[int, ...],
     classes: tuple[int, ...],
+    width: float,
     names: tuple[str, ...],
     picture: Picture,
     tell: Output,
@@ -56,5 +65,5 @@ def command(
 
     target = picture.target(f"{paths[0].stem}-pdf")
     with opened(paths) as files:
-        data = pdf_data(files, examples, classes, names)
+        data = pdf_data(files, examples, classes, names, width)
     picture.write("pdf", data, target, None, tell)
