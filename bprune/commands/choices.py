@@ -206,6 +206,17 @@ class RunChoice:
             raise click.UsageError("--max-mc-iters goes with --mc-iters auto or --target-stderr")
         return stopping
 
+    @property
+    def most_draws(self) -> int:
+        """Draws per example; the most of them where their number is not fixed."""
+        stopping = self.stopping()
+        return self.mc_iters if stopping is None else stopping.max_mc_iters
+
+    @property
+    def told_draws(self) -> str:
+        """The number of draws in words."""
+        return f"{'' if self.stopping() is None else 'at most '}{self.most_draws} draws"
+
     def prepare(self, case: Case, network: Network, masks: Mapping[str, BoolArray], tell: Output) -> Prepared:
         """The engine that was chosen, ready to draw; what it does is told with -v, why auto takes the graph always."""
         from bprune.engines.choose import prepare_engine
@@ -215,7 +226,7 @@ class RunChoice:
         if stopping is not None:
             stopping.check(case.task)
         if self.antithetic:
-            check_pairs(self.engine, self.mc_iters if stopping is None else stopping.max_mc_iters)
+            check_pairs(self.engine, self.most_draws)
 
         prepared = prepare_engine(
             case,
@@ -253,11 +264,10 @@ class RunChoice:
         for note in dataset.notes:
             tell.assumption(note)
         stopping = self.stopping()
-        draws = self.mc_iters if stopping is None else stopping.max_mc_iters
         run = new_run(
             case,
             prepared,
-            mc_iters=draws,
+            mc_iters=self.most_draws,
             seed=self.seed,
             rule=rule,
             command=" ".join(["bprune", *sys.argv[1:]]),
@@ -266,7 +276,7 @@ class RunChoice:
         )
         if stopping is not None and self.draws is None:
             tell.notice("The number of draws differs between examples; the summary alone is stored.")
-        with tell.progress(f"{case.name}: {'at most ' if stopping else ''}{draws} draws") as progress:
+        with tell.progress(f"{case.name}: {self.told_draws}") as progress:
             return record_draws(
                 case,
                 network,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,22 @@ if TYPE_CHECKING:
     from bprune.metrics import Estimate
     from bprune.pruning import Counts, Plan, Pruned
 
-    Metrics = Mapping[str, Estimate]
-
 __all__ = ["command"]
 
 _RESULTS = "results.h5"
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """How well a network does.
+
+    Attributes:
+        metrics: Its main metrics, by name.
+        draws: Draws per example, on average.
+    """
+
+    metrics: Mapping[str, Estimate]
+    draws: float
 
 
 @click.command("prune")
@@ -104,7 +115,7 @@ def _compacted(plan: Plan, target: Path, run: RunChoice) -> Compacted:
     return compact_network(plan.case, plan.network, plan.masks)
 
 
-def _judge(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Metrics | None:
+def _judge(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> _Judged | None:
     """The metrics of the source; None where no labels are known."""
     from bprune.inference import choose_blocks, predict
     from bprune.metrics import MAIN_METRICS, evaluate
@@ -114,14 +125,17 @@ def _judge(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> Metric
     dataset = data.read(case, engine)
     if dataset.labels is None:
         return None
-    blocks = choose_blocks(engine, len(dataset), run.mc_iters, run.batch_size)
+    blocks = choose_blocks(engine, len(dataset), run.most_draws, run.batch_size, paired=run.antithetic)
     parts = (engine, dataset.inputs, dataset.labels, case.task)
-    with tell.progress(f"{case.name}: {run.mc_iters} draws") as progress:
-        predictions = predict(*parts, mc_iters=run.mc_iters, blocks=blocks, progress=progress)
-    return evaluate(predictions, dataset.labels, names=MAIN_METRICS[case.task])
+    common: dict[str, Any] = {"blocks": blocks, "stopping": run.stopping(), "paired": run.antithetic}
+    with tell.progress(f"{case.name}: {run.told_draws}") as progress:
+        predictions = predict(*parts, mc_iters=run.most_draws, progress=progress, **common)
+    counts = predictions.block_draws
+    draws = float(run.most_draws) if counts is None else float(counts.sum(axis=0).mean())
+    return _Judged(evaluate(predictions, dataset.labels, names=MAIN_METRICS[case.task]), draws)
 
 
-def _record(choice: CaseChoice, target: Path, data: DataChoice, run: RunChoice, tell: Output) -> Metrics | None:
+def _record(choice: CaseChoice, target: Path, data: DataChoice, run: RunChoice, tell: Output) -> _Judged | None:
     """The metrics of the pruned case, as it was written, with its results file; None where no labels are known."""
     from bprune.metrics import MAIN_METRICS
     from bprune.posterior import read_network
@@ -129,10 +143,12 @@ def _record(choice: CaseChoice, target: Path, data: DataChoice, run: RunChoice, 
     case = choice.load_pruned(target)
     network = read_network(case)
     with run.record(case, network, network.masks, data, target / _RESULTS, rule=None, tell=tell) as results:
-        return results.metrics(MAIN_METRICS[case.task]) if results.labels is not None else None
+        if results.labels is None:
+            return None
+        return _Judged(results.metrics(MAIN_METRICS[case.task]), float(results.draws_made.mean()))
 
 
-def _content(pruned: Pruned, before: Metrics | None, after: Metrics | None, judged: bool) -> dict[str, Any]:
+def _content(pruned: Pruned, before: _Judged | None, after: _Judged | None, judged: bool) -> dict[str, Any]:
     def counts(item: Counts) -> dict[str, Any]:
         return {**asdict(item), "sparsity": item.sparsity, "nonzero_parameters": item.nonzero_parameters}
 
@@ -147,19 +163,24 @@ def _content(pruned: Pruned, before: Metrics | None, after: Metrics | None, judg
         "parameters": pruned.rule.parameters(),
         "layers": [counts(item) for item in pruned.layers],
         "total": counts(pruned.total),
-        "before": metrics_json(before) if before else None,
-        "after": metrics_json(after) if after else None,
+        "before": metrics_json(before.metrics) if before else None,
+        "after": metrics_json(after.metrics) if after else None,
+        "mean_draws": {"before": before and before.draws, "after": after and after.draws},
         "results": str(pruned.case_dir / _RESULTS) if judged else None,
     }
 
 
-def _print(pruned: Pruned, before: Metrics | None, after: Metrics | None, judged: bool) -> None:
+def _print(pruned: Pruned, before: _Judged | None, after: _Judged | None, judged: bool) -> None:
     columns = ["layer", "weights", "kept", "sparsity"]
     print_table(columns, [*map(_count_cells, pruned.layers), [""] * 4, _count_cells(pruned.total)])
     if before is not None and after is not None:
         both = {"before": before, "after": after}
-        rows = [[label, *(_cell(item[name]) for name in before)] for label, item in both.items()]
-        print_table(["", *before], rows)
+        names = list(before.metrics)
+        rows = [
+            [label, *(_cell(item.metrics[name]) for name in names), f"{item.draws:,.4g}"]
+            for label, item in both.items()
+        ]
+        print_table(["", *names, "draws"], rows)
     click.echo(f"pruned case: {pruned.case_dir}")
     if judged:
         click.echo(f"results:     {pruned.case_dir / _RESULTS}")

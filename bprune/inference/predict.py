@@ -10,9 +10,11 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.case.task import Task
 from bprune.engines.base import Draws, Engine
+from bprune.inference.adaptive import run_until_settled
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.run import Blocks, run_draws
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
+from bprune.inference.stopping import Stopping
 from bprune.metrics.blocks import block_draws
 from bprune.metrics.predictions import ClassPredictions, Predictions, ValuePredictions
 
@@ -20,17 +22,26 @@ __all__ = ["predict", "predictions_of"]
 
 
 class _Summaries:
-    """A sink that drops the draws and joins the summaries."""
+    """A sink that drops the draws and joins the summaries.
 
-    def __init__(self) -> None:
+    Args:
+        mc_iters: Draws of each example, where nothing else is said.
+    """
+
+    def __init__(self, mc_iters: int) -> None:
+        self._mc_iters = mc_iters
         self.parts: list[ClassificationSummary | RegressionSummary] = []
+        self.draws: list[AnyArray] = []
 
     def add(self, start: int, draws_start: int, draws: Draws) -> None:
         """Drop the draws."""
 
-    def add_summary(self, start: int, summary: ClassificationSummary | RegressionSummary) -> None:
+    def add_summary(
+        self, start: int, summary: ClassificationSummary | RegressionSummary, *, draws: AnyArray | None = None
+    ) -> None:
         """Keep the summary; blocks come in order."""
         self.parts.append(summary)
+        self.draws.append(np.full(len(summary.mean), self._mc_iters) if draws is None else draws)
 
     def joined(self) -> ClassificationSummary | RegressionSummary:
         """The summary of all examples."""
@@ -50,26 +61,32 @@ def predict(
     *,
     mc_iters: int,
     blocks: Blocks,
+    stopping: Stopping | None = None,
     paired: bool = False,
     progress: Progress = no_progress,
 ) -> Predictions:
     """Run all draws of all examples and keep what metrics need; the arguments are those of `run_draws`.
 
+    Where `stopping` says when the draws of an example end, `mc_iters` has no effect; see `run_until_settled`.
+
     Returns:
         The predictions, with blocks of draws; no array of draws is made.
 
     Raises:
-        UsageError: If there is half a pair.
+        UsageError: If there is half a pair, or the rule does not fit the task.
         EngineError: If the network cannot be run.
         SelfCheckError: If a value is not finite.
 
     Example:
         >>> evaluate(predict(engine, inputs, labels, task, mc_iters=400, blocks=blocks), labels)["accuracy"]
     """
-    sink = _Summaries()
+    sink = _Summaries(mc_iters)
     common: dict[str, Any] = {"blocks": blocks, "sink": sink, "paired": paired, "progress": progress}
-    run_draws(engine, inputs, labels, task, mc_iters=mc_iters, **common)
-    return predictions_of(sink.joined(), np.full(len(inputs), mc_iters), paired=paired)
+    if stopping is None:
+        run_draws(engine, inputs, labels, task, mc_iters=mc_iters, **common)
+    else:
+        run_until_settled(engine, inputs, labels, task, stopping=stopping, **common)
+    return predictions_of(sink.joined(), np.concatenate(sink.draws), paired=paired)
 
 
 def predictions_of(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bprune import open_results
@@ -68,8 +70,29 @@ def test_a_regression_is_told_what_to_do(samples: Path, tmp_path: Path) -> None:
     assert "--target-stderr" in content["error"]["hint"]
 
 
-def test_prune_needs_a_fixed_number(samples: Path, tmp_path: Path) -> None:
-    arguments = ("--threshold", "1", "--mc-iters", "auto")
-    content = run_json("prune", "--case-dir", samples / "digits_fc", *arguments, cwd=tmp_path, code=2)
-    assert "needs a fixed number of draws" in content["error"]["message"]
+@pytest.mark.parametrize(
+    "options", [("--mc-iters", "auto"), ("--target-stderr", "0.12", "--antithetic", "--engine", "native")]
+)
+def test_prune_draws_until_settled_before_and_after(samples: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """The source takes as many draws as `infer` makes of it, and has the same accuracy; the results file of the pruned
+    case holds the realised numbers."""
+    common = ("--case-dir", str(samples / "digits_fc"), *options, "--max-mc-iters", "192", "--examples", "40")
+    content = run_json("prune", *common, "--threshold", "1", cwd=tmp_path)
+    source = run_json("infer", *common, cwd=tmp_path)
+    assert content["mean_draws"]["before"] == source["mean_draws"] < 180
+    assert content["before"]["accuracy"]["value"] == source["metrics"]["accuracy"]["value"]
+    with open_results(tmp_path / content["results"]) as results:
+        assert results.draws_made.mean() == content["mean_draws"]["after"]
+        assert results.draws_made.max() <= 96 or "auto" in options
+        assert np.unique(results.draws_made).size > 1 or "auto" not in options
+        assert results.run.mc_iters == results.draws_made.max()
+        assert results.run.antithetic is ("--antithetic" in options)
+        assert json.loads(results.run.stopping)["max_mc_iters"] == 192
+        assert results.metrics()["accuracy"].value == content["after"]["accuracy"]["value"]
+
+
+def test_prune_refuses_a_rule_that_does_not_fit_before_it_writes(samples: Path, tmp_path: Path) -> None:
+    arguments = ("--case-dir", samples / "regression_1d", "--threshold", "0.1", "--mc-iters", "auto")
+    content = run_json("prune", *arguments, cwd=tmp_path, code=2)
+    assert "--target-stderr" in content["error"]["hint"]
     assert list(tmp_path.iterdir()) == []
