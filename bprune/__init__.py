@@ -11,10 +11,11 @@ from bprune.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bprune.case import Case, load_case
+    from bprune.judgement.run import sweep
     from bprune.pruning import prune
     from bprune.results import Results, infer, open_results
 
-__all__ = ["Case", "Results", "infer", "load_case", "open_results", "prune"]
+__all__ = ["Case", "Results", "infer", "load_case", "open_results", "prune", "sweep"]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -25,5 +26,6 @@ __getattr__, __dir__ = lazy_exports(
         "load_case": "bprune.case",
         "open_results": "bprune.results",
         "prune": "bprune.pruning",
+        "sweep": "bprune.judgement.run",
     },
 )

@@ -16,7 +16,16 @@ from pathlib import Path
 
 from bprune.errors import BPruneError, OutputError
 
-__all__ = ["TEMPORARY_PREFIX", "output_errors", "publish", "whole_directory", "whole_file", "write_bytes", "write_text"]
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "check_target",
+    "output_errors",
+    "publish",
+    "whole_directory",
+    "whole_file",
+    "write_bytes",
+    "write_text",
+]
 
 TEMPORARY_PREFIX = ".bprune-"
 """Names that begin so are unfinished and safe to delete when no BPrune process is running."""
@@ -102,6 +111,18 @@ def _exists(target: Path) -> OutputError:
         f"{target} exists already and was left as it is",
         hint="Choose another name with --out, or pass --overwrite (overwrite=True in Python).",
     )
+
+
+def check_target(target: Path, *, overwrite: bool = False) -> None:
+    """Refuse a file that could not be written, before any work is done for it.
+
+    Raises:
+        OutputError: If it exists and may not be replaced, or its folder does not exist.
+    """
+    if target.exists() and not overwrite:
+        raise _exists(target)
+    if not target.absolute().parent.is_dir():
+        raise OutputError(f"cannot write {target}: its folder does not exist", hint="Create it first.")
 
 
 @contextlib.contextmanager

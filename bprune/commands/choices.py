@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from bprune.engines.choose import Prepared
     from bprune.inference import Dataset
     from bprune.inference.stopping import Stopping
+    from bprune.judgement import Budget
     from bprune.posterior import Network
     from bprune.pruning import Context, Criterion, Plan, Rule
     from bprune.results import Results
 
-__all__ = ["CaseChoice", "CriterionChoice", "DataChoice", "RuleChoice", "RunChoice", "parse_pairs"]
+__all__ = ["BudgetChoice", "CaseChoice", "CriterionChoice", "DataChoice", "RuleChoice", "RunChoice", "parse_pairs"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,36 @@ class RuleChoice(CriterionChoice):
         if told:
             tell.assumption(f"criterion {rule.criterion.name}: {told}")
         return plan_pruning(case, network, rule, allow_empty_layers=self.allow_empty_layers)
+
+
+@dataclass(frozen=True)
+class BudgetChoice:
+    """How much worse the network may become."""
+
+    max_accuracy_drop: float | None
+    max_nll_rise: float | None
+    max_ece_rise: float | None
+    max_rmse_rise: float | None
+    confidence: float | None
+
+    def budget(self) -> Budget | None:
+        """The budget; None where none was given.
+
+        Raises:
+            click.UsageError: If there is a confidence and nothing to be sure of.
+        """
+        from bprune.judgement import DEFAULT_CONFIDENCE, budget_of
+
+        budget = budget_of(
+            DEFAULT_CONFIDENCE if self.confidence is None else self.confidence,
+            max_accuracy_drop=self.max_accuracy_drop,
+            max_nll_rise=self.max_nll_rise,
+            max_ece_rise=self.max_ece_rise,
+            max_rmse_rise=self.max_rmse_rise,
+        )
+        if budget is None and self.confidence is not None:
+            raise click.UsageError("--confidence goes with a budget, such as --max-accuracy-drop")
+        return budget
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
-from bprune.commands.choices import CaseChoice, CriterionChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.choices import BudgetChoice, CaseChoice, CriterionChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.output import Output
 
 __all__ = [
     "CRITERION_NAMES",
     "NumberOfDraws",
+    "budget_options",
     "case_options",
     "criterion_options",
     "data_options",
@@ -227,6 +228,34 @@ rule_options: Callable[[Any], Any] = group_options(
     click.option("--allow-empty-layers", is_flag=True, help="Let a layer lose all its weights."),
 )
 """Which weights to prune: the argument `pruning`."""
+
+budget_options: Callable[[Any], Any] = group_options(
+    "allowance",
+    BudgetChoice,
+    click.option(
+        "--max-accuracy-drop",
+        type=click.FloatRange(min=0.0),
+        metavar="X",
+        help="Find the largest sparsity at which accuracy drops by X at most (0.005: half a percent).",
+    ),
+    click.option("--max-nll-rise", type=click.FloatRange(min=0.0), metavar="X", help="The same for the NLL, in nats."),
+    click.option(
+        "--max-ece-rise", type=click.FloatRange(min=0.0), metavar="X", help="The same for the calibration error."
+    ),
+    click.option(
+        "--max-rmse-rise", type=click.FloatRange(min=0.0), metavar="X", help="The same for the RMSE of a regression."
+    ),
+    click.option(
+        "--confidence",
+        type=click.FloatRange(min=0.5, max=1.0, max_open=True),
+        metavar="P",
+        help="How sure the budget must be kept on new examples of the same kind and with other draws: a sparsity "
+        "qualifies when upper confidence bounds of the paired differences are within the limits. The share of searches "
+        "that go beyond the budget is at most 1 - P; that they look at several sparsities on the same held-out data is "
+        "allowed for.  [default: 0.95]",
+    ),
+)
+"""How much worse the network may become: the argument `allowance`."""
 
 output_options: Callable[[Any], Any] = group_options(
     "tell",

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
-from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
+from bprune.commands.choices import BudgetChoice, CaseChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.found import search_line
+from bprune.commands.options import (
+    budget_options,
+    case_options,
+    data_options,
+    output_options,
+    rule_options,
+    run_options,
+)
 from bprune.commands.output import Output, metrics_json, percent, print_json, print_table
 from bprune.commands.sizes import print_sizes
+from bprune.commands.within import plan_within
 
 if TYPE_CHECKING:
     from bprune.engines.compact import Compacted
@@ -40,6 +49,7 @@ class _Judged:
 @click.command("prune")
 @case_options
 @rule_options
+@budget_options
 @click.option("--out", type=click.Path(path_type=Path), help="The pruned case.  [default: CASE-pruned here]")
 @data_options
 @run_options
@@ -49,6 +59,7 @@ class _Judged:
 def command(
     choice: CaseChoice,
     pruning: RuleChoice,
+    allowance: BudgetChoice,
     out: Path | None,
     data: DataChoice,
     run: RunChoice,
@@ -61,6 +72,9 @@ def command(
     Weights are scored by a criterion, the signal-to-noise ratio unless --criterion names another, and those below the
     threshold go. bmr, inclusion and mse have thresholds of their own; others but snr need --threshold or --sparsity.
 
+    With a budget, such as --max-accuracy-drop 0.005, the largest sparsity is searched that keeps it on held-out data,
+    with 100 draws unless --mc-iters says otherwise; pruning.json tells what was looked at. Exit code 3 if none does.
+
     The source is never written. When held-out data is known, MC inference runs before and after pruning, and the
     pruned case gets its results.h5. With --compact a second case holds the network without the units that no longer do
     anything: smaller tensors, the same law, and it loads wherever a case does.
@@ -72,6 +86,7 @@ def command(
       bprune prune --case-dir runs/mnist --threshold 2 --layer-threshold den_3=0.5 --no-infer
       bprune prune --case-dir sample_checkpoints/digits_conv --sparsity 0.8 --compact
       bprune prune --case-dir sample_checkpoints/digits_conv --criterion bmr
+      bprune prune --case-dir sample_checkpoints/digits_conv --max-accuracy-drop 0.02
     """
     if pruning.threshold is not None and pruning.sparsity is not None:
         raise click.UsageError("--threshold and --sparsity do not go together")
@@ -79,26 +94,34 @@ def command(
         from bprune.posterior import read_network
         from bprune.pruning import check_target
 
-        rule = pruning.rule()
+        budget = allowance.budget()
+        if budget is None:
+            pruning.rule()  # what is wrong with it is told before anything is loaded
         case = choice.load()
         target = out if out is not None else Path(f"{case.name}-pruned")
         smaller = target.with_name(f"{target.name}-compact")
         judged = not no_infer and (data.data is not None or case.files.heldout is not None)
-        plan = pruning.plan(rule, case, read_network(case), data, tell)
         check_target(case, target, overwrite=run.overwrite)
+        network = read_network(case)
+        if budget is None:
+            plan = pruning.plan(pruning.rule(), case, network, data, tell)
+        else:
+            plan = plan_within(budget, pruning, case, network, data, run, tell)
         compacted = _compacted(plan, smaller, run) if compact else None
         before = _judge(plan, data, run, tell) if judged else None
         pruned = plan.write(target, overwrite=run.overwrite)
         if compacted is not None:
-            compacted.write(smaller, plan.rule, overwrite=run.overwrite)
+            compacted.write(smaller, plan.rule, search=plan.search, overwrite=run.overwrite)
         after = _record(choice, target, data, run, tell) if judged else None
     if tell.as_json:
-        content = _content(pruned, before, after, judged)
+        content = _content(pruned, before, after, judged) | {"search": plan.search}
         if compacted is not None:
             content["compact"] = {"case": str(smaller), **asdict(compacted.sizes)}
         print_json(content)
     elif not tell.quiet:
         _print(pruned, before, after, judged)
+        if plan.search is not None:
+            click.echo(search_line(plan.search))
         if compacted is not None:
             print_sizes(compacted.sizes)
             click.echo(f"compact case: {smaller}")

@@ -38,12 +38,15 @@ class Compacted:
     program: Program
     sizes: SizeComparison
 
-    def write(self, out: Path, rule: Rule, *, overwrite: bool = False) -> None:
+    def write(
+        self, out: Path, rule: Rule, *, search: Mapping[str, object] | None = None, overwrite: bool = False
+    ) -> None:
         """Write it as a case: smaller variables, a plain graph.
 
         Args:
             out: The directory to create.
             rule: How the masks were chosen.
+            search: How the sparsity was found, for the record.
             overwrite: Whether a pruned case that is there already is replaced.
 
         Raises:
@@ -51,7 +54,7 @@ class Compacted:
             UsageError: If `out` is the source or holds it.
         """
         check_target(self.case, out, overwrite=overwrite)
-        record = pruning_record(self.case, self.network, self.masks, rule)
+        record = pruning_record(self.case, self.network, self.masks, rule, search)
         save_program_case(self.case, self.program, out, record, overwrite=overwrite)
 
 

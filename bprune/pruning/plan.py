@@ -98,16 +98,18 @@ class Plan:
         network: Its posteriors.
         rule: How the weights were chosen.
         masks: True where a weight is kept, by posterior name.
+        search: How the sparsity was found, for the record; None where it was asked for.
     """
 
     case: Case
     network: Network
     rule: Rule
     masks: Mapping[str, BoolArray]
+    search: Mapping[str, object] | None = None
 
     def write(self, out: Path, *, overwrite: bool = False) -> Pruned:
         """Write the pruned case; see `prune`."""
-        save_pruned_case(self.case, self.network, self.masks, self.rule, out, overwrite=overwrite)
+        save_pruned_case(self.case, self.network, self.masks, self.rule, out, search=self.search, overwrite=overwrite)
         return Pruned(out, self.rule, count_layers(self.network, self.masks), count_total(self.network, self.masks))
 
 

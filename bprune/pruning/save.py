@@ -24,7 +24,14 @@ __all__ = ["check_target", "pruning_record", "save_pruned_case"]
 
 
 def save_pruned_case(
-    case: Case, network: Network, masks: Mapping[str, BoolArray], rule: Rule, out: Path, *, overwrite: bool = False
+    case: Case,
+    network: Network,
+    masks: Mapping[str, BoolArray],
+    rule: Rule,
+    out: Path,
+    *,
+    search: Mapping[str, object] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write a pruned case.
 
@@ -37,6 +44,7 @@ def save_pruned_case(
         masks: True where a weight is kept, by posterior name.
         rule: How the masks were chosen.
         out: The directory to create.
+        search: How the sparsity was found, for the record.
         overwrite: Whether a pruned case that is there already is replaced.
 
     Raises:
@@ -53,7 +61,7 @@ def save_pruned_case(
         layers=case.layer_names.layers,
         operations=case.ops_names.operations or tuple(node.name for node in case.graph.graph_def.node),
         roles=case.roles.annotations(),
-        record=pruning_record(case, network, masks, rule),
+        record=pruning_record(case, network, masks, rule, search),
         heldout=case.files.heldout,
     )
     with whole_directory(out, overwrite=overwrite) as folder:
@@ -83,9 +91,15 @@ def check_target(case: Case, out: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"the folder {out.absolute().parent} does not exist", hint="Create it first.")
 
 
-def pruning_record(case: Case, network: Network, masks: Mapping[str, BoolArray], rule: Rule) -> dict[str, Any]:
+def pruning_record(
+    case: Case,
+    network: Network,
+    masks: Mapping[str, BoolArray],
+    rule: Rule,
+    search: Mapping[str, object] | None = None,
+) -> dict[str, Any]:
     """The content of pruning.json: what was pruned from what, and how."""
-    return {
+    record = {
         "schema": "bprune-pruning 1",
         "created_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "criterion": rule.criterion.name,
@@ -104,6 +118,7 @@ def pruning_record(case: Case, network: Network, masks: Mapping[str, BoolArray],
         },
         "versions": library_versions(),
     }
+    return record if search is None else record | {"search": dict(search)}
 
 
 def _counts(item: Counts) -> dict[str, Any]:
