@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,7 @@ def infer(
     antithetic: bool = False,
     seed: int = 0,
     threshold: float | None = None,
+    rule: Rule | None = None,
     scale: float | None = None,
     keep_draws: bool | None = None,
     batch_size: int | None = None,
@@ -80,6 +82,7 @@ def infer(
         antithetic: Draw pairs of opposite noise; the engine native alone. Numbers of draws are even then.
         seed: Seed of the noise, at least 0.
         threshold: Prune on the fly: weights with a smaller signal-to-noise ratio are 0. Nothing of that is written.
+        rule: In place of a threshold: prune on the fly by any rule.
         scale: Divide integer inputs by this number.
         keep_draws: Store all draws, not their summary alone; None stores them where their number is fixed.
         batch_size: Examples that are run together; None chooses.
@@ -103,6 +106,8 @@ def infer(
     Example:
         >>> infer("sample_checkpoints/digits_conv", out="digits.h5", mc_iters=400).metrics()["accuracy"]
     """
+    if threshold is not None and rule is not None:
+        raise UsageError("give either a threshold or a rule")
     stopping = choose_stopping(mc_iters, max_mc_iters, target_stderr)
     fixed = DEFAULT_MC_ITERS if mc_iters is None or isinstance(mc_iters, str) else mc_iters
     if antithetic:
@@ -111,7 +116,7 @@ def infer(
     if stopping:
         stopping.check(loaded.task)
     network = read_network(loaded)
-    rule = Rule(threshold) if threshold is not None else None
+    rule = Rule(threshold) if threshold is not None else rule
     masks = choose_masks(network, rule) if rule is not None else network.masks
     prepared = prepare_engine(loaded, network, masks, seed=seed, name=engine, sampling=sampling, precision=precision)
     prepared = pair_draws(prepared) if antithetic else prepared
@@ -191,7 +196,7 @@ def new_run(
         checkpoint_digest=case.checkpoint.digest(),
         case=case.name,
         command=command,
-        threshold=threshold,
+        threshold=threshold if threshold is not None and math.isfinite(threshold) else None,
         criterion=criterion,
         antithetic=antithetic,
         stopping="" if stopping is None else stopping.to_json(),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bprune.case import load_case
 from bprune.engines.graph import GraphEngine
+from bprune.errors import UsageError
 from bprune.posterior import Network, pruned_values, read_network
 from bprune.pruning import (
     CRITERIA,
@@ -204,3 +205,19 @@ def test_zero_scale_alone_does_not_prune(source: Path, network: Network) -> None
         item.transform.scale(item.stored_scale.take(wrong[item.stored_scale.variable])) for item in network.posteriors
     ]
     assert min(float(np.min(scale)) for scale in scales) > 0.5
+
+
+def test_python_infers_with_any_rule(variational_case: Path, normal_network: Network, tmp_path: Path) -> None:
+    from bprune import infer
+
+    rule = Rule(None, 0.5, criterion=CRITERIA["bmr"], scope=Scope.LAYER)
+    with infer(variational_case, out=tmp_path / "a.h5", mc_iters=2, engine="graph", rule=rule) as results:
+        nonzeros = sum(layer.nonzeros for layer in results.layers)
+        assert (results.run.criterion, results.run.threshold) == ("bmr", None)
+    assert nonzeros == count_total(normal_network, choose_masks(normal_network, rule)).nonzeros
+    with pytest.raises(UsageError, match="give either a threshold or a rule"):
+        infer(variational_case, out=tmp_path / "b.h5", threshold=1.0, rule=rule)
+    out = tmp_path / "identity"
+    prune(variational_case, out, criterion="snr-db", threshold=-np.inf)
+    with infer(out, out=tmp_path / "c.h5", mc_iters=2, engine="graph") as results:
+        assert (results.run.criterion, results.run.threshold) == ("snr-db", None)
