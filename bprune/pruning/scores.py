@@ -78,12 +78,13 @@ def score_weights(
         By posterior name, of the weight's shape; the criterion's lowest score where a weight was pruned before.
 
     Raises:
-        UnsupportedError: If a posterior is of a family that the criterion cannot score.
+        UnsupportedError: If a posterior is of a family that the criterion cannot score, or no unit is hidden.
         UsageError: If the criterion needs activations and there are none.
         SelfCheckError: If a score is not a number.
     """
     context = context if context is not None else Context()
     _check_families(network, criterion)
+    _check_units(network, criterion)
     _check_activations(network, criterion, context)
     found = {}
     for posterior in network.posteriors:
@@ -145,6 +146,15 @@ def _check_families(network: Network, criterion: Criterion) -> None:
         names = ", ".join(f"{item.name} ({item.family.name})" for item in refused)
         raise UnsupportedError(
             f"the criterion {criterion.name} does not score {names}: {criterion.refusal}",
+            hint="Choose another criterion, such as snr.",
+        )
+
+
+def _check_units(network: Network, criterion: Criterion) -> None:
+    if criterion.whole_units and len(network.layers) == 1:
+        raise UnsupportedError(
+            f"the criterion {criterion.name} scores hidden units, and the units of {network.layers[0]}, the only layer "
+            "with a posterior, are outputs",
             hint="Choose another criterion, such as snr.",
         )
 

@@ -73,3 +73,24 @@ def test_data_that_cannot_be_used(mixed_case: Path) -> None:
         measure_activations(case, INPUTS[:0])
     with pytest.raises(SelfCheckError, match=r"the input of \w+ is not finite on this data"):
         measure_activations(case, np.full_like(INPUTS, np.nan))
+
+
+def test_a_layer_that_is_called_twice_has_the_mean_over_its_calls(tmp_path: Path) -> None:
+    import tensorflow_probability as tfp
+    import tf_keras
+
+    from bprune.training import write_case
+
+    shared = tfp.layers.DenseReparameterization(6, name="shared", kernel_divergence_fn=None)
+    given = tf_keras.Input((6,))
+    last = tfp.layers.DenseFlipout(2, name="last", kernel_divergence_fn=None)
+    model = tf_keras.Model(given, last(tf_keras.layers.ReLU()(shared(shared(given)))))
+    write_case(tmp_path / "twice", model, task="classification")
+    case = load_case(tmp_path / "twice")
+    found = measure_activations(case, INPUTS).mean_square
+    kernel, bias = _mean(case, "shared/kernel"), case.checkpoint.read("shared/bias_posterior_loc")
+    middle = INPUTS @ kernel + bias
+    expected = 0.5 * (np.mean(INPUTS.astype(np.float64) ** 2, 0) + np.mean(middle**2, 0))
+    np.testing.assert_allclose(found["shared/kernel"], expected[:, None] * np.ones((6, 6)), rtol=1e-4)
+    reached = np.mean(np.maximum(middle @ kernel + bias, 0.0) ** 2, 0)
+    np.testing.assert_allclose(found["last/kernel"], reached[:, None] * np.ones((6, 2)), rtol=1e-4, atol=1e-9)

@@ -302,6 +302,11 @@ def test_families_without_a_meaning_are_refused(name: str) -> None:
         score_weights(layer_of(posterior(family="LogNormal")), criterion, context)
 
 
+def test_outputs_alone_are_no_groups() -> None:
+    with pytest.raises(UnsupportedError, match="group-snr scores hidden units, and the units of first, the only layer"):
+        score_weights(layer_of(posterior()), CRITERIA["group-snr"])
+
+
 def test_a_score_that_is_no_number_is_an_error() -> None:
     class Broken(Criterion):
         name, title, unit = "broken", "nothing", "none"
