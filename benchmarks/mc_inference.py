@@ -44,6 +44,9 @@ from bprune.pruning import Rule, choose_masks
 
 warnings.filterwarnings("ignore", category=UserWarning)  # TFP and Keras on their own deprecations
 
+LOOPS = ("jax", "torch")
+"""Loops in other frameworks, by the name of the package that they need."""
+
 Variants = Sequence[tuple[EngineName, str]]
 
 
@@ -86,12 +89,20 @@ def benchmark(
         for setting in settings:
             inputs = trained.inputs[: setting.examples]
             sides: dict[str, Any] = {"tfp": TfpLoop(trained.model, inputs)}
-            if "jax" in loops:
-                from jax_loop import JaxLoop
-
-                sides["jax"] = JaxLoop(trained, inputs)
+            sides |= {name: _loop(name, trained, inputs) for name in loops}
             for sparsity in sparsities:
                 yield from _rows(trained, sides, case, network, sparsity, variants, setting)
+
+
+def _loop(name: str, trained: Trained, inputs: AnyArray) -> Any:
+    """A loop in another framework, which is imported if it is wanted."""
+    if name == "jax":
+        from jax_loop import JaxLoop
+
+        return JaxLoop(trained, inputs)
+    from torch_loop import TorchLoop
+
+    return TorchLoop(trained, inputs)
 
 
 def _rows(
@@ -130,8 +141,9 @@ def _rows(
 def _prune(trained: Trained, loops: Mapping[str, Any], masks: Mapping[str, BoolArray]) -> None:
     """The same pruned posterior for all sides; TFP's loop reads the model's variables."""
     trained.prune(masks)
-    if "jax" in loops:
-        loops["jax"].prune(masks)
+    for name in LOOPS:
+        if name in loops:
+            loops[name].prune(masks)
 
 
 def _microseconds(
@@ -165,7 +177,7 @@ def parse() -> argparse.Namespace:
         default=["float32"],
         help="of the engine tensorflow; native computes in float32",
     )
-    parser.add_argument("--loop", nargs="*", choices=["jax"], help="other loops (default: those that are installed)")
+    parser.add_argument("--loop", nargs="*", choices=LOOPS, help="other loops (default: those that are installed)")
     parser.add_argument(
         "--examples", nargs="+", type=int, help="images in the batch (default: fc 10000 and 64, conv 500, samples 360)"
     )
@@ -177,7 +189,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the numbers to this file as well")
     parser.add_argument("--markdown", type=Path, help="write a table between the marks of this file as well")
     arguments = parser.parse_args()
-    installed = [name for name in ("jax",) if importlib.util.find_spec(name) is not None]
+    installed = [name for name in LOOPS if importlib.util.find_spec(name) is not None]
     for name in arguments.loop or ():
         if name not in installed:
             parser.error(f"--loop {name}: {name} is not installed")

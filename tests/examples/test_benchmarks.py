@@ -75,16 +75,17 @@ def test_the_page_has_the_marks() -> None:
     assert (text.count("<!-- table -->"), text.count("<!-- /table -->")) == (1, 1)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="jax is installed")
+@pytest.mark.parametrize("name", ["jax", "torch"])
 def test_a_loop_that_is_not_installed_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    monkeypatch.setattr(sys, "argv", ["mc_inference.py", "--loop", "jax"])
     script: Any = importlib.import_module("mc_inference")
+    monkeypatch.setattr(sys, "argv", ["mc_inference.py", "--loop", name])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda item: None)
     with pytest.raises(SystemExit, match="2"):
         script.parse()
-    assert "--loop jax: jax is not installed" in capsys.readouterr().err
+    assert f"--loop {name}: {name} is not installed" in capsys.readouterr().err
 
 
 _BOTH_SIDES = """
@@ -105,6 +106,9 @@ loops = [TfpLoop(trained.model, inputs)]
 if find_spec("jax"):
     from jax_loop import JaxLoop
     loops.append(JaxLoop(trained, inputs))
+if find_spec("torch"):
+    from torch_loop import TorchLoop
+    loops.append(TorchLoop(trained, inputs))
 for sparsity in (0.0, 0.8):
     masks = choose_masks(network, Rule(threshold=None, sparsity=sparsity))
     trained.prune(masks)
@@ -126,7 +130,7 @@ for loop in loops[1:]:
 def test_both_sides_have_the_same_posterior(tmp_path: Path) -> None:
     """Means over 400 draws, 400 probabilities, whole and pruned: 6.5 standard errors, false-alarm rate below 1e-6.
 
-    The loop in JAX is compared as well where JAX is installed.
+    The loops in JAX and PyTorch are compared as well where these are installed.
     """
     paths = os.pathsep.join([str(ROOT / "benchmarks"), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": paths}
