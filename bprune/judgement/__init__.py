@@ -8,6 +8,7 @@ from bprune.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bprune.judgement.budget import DEFAULT_CONFIDENCE, Budget, Limit, budget_of
+    from bprune.judgement.compare import Comparison, compare_results
     from bprune.judgement.largest import largest_sparsity
     from bprune.judgement.levels import DEFAULT_SPARSITIES
     from bprune.judgement.measure import DEFAULT_SWEEP_MC_ITERS
@@ -22,12 +23,14 @@ __all__ = [
     "DEFAULT_SWEEP_MC_ITERS",
     "NOT_LOWERED",
     "Budget",
+    "Comparison",
     "Limit",
     "Look",
     "Search",
     "Sweep",
     "SweepPoint",
     "budget_of",
+    "compare_results",
     "largest_sparsity",
     "read_sweep",
     "write_sweep",
@@ -42,12 +45,14 @@ __getattr__, __dir__ = lazy_exports(
         "DEFAULT_SWEEP_MC_ITERS": "bprune.judgement.measure",
         "NOT_LOWERED": "bprune.judgement.sweep",
         "Budget": "bprune.judgement.budget",
+        "Comparison": "bprune.judgement.compare",
         "Limit": "bprune.judgement.budget",
         "Look": "bprune.judgement.search",
         "Search": "bprune.judgement.search",
         "Sweep": "bprune.judgement.sweep",
         "SweepPoint": "bprune.judgement.sweep",
         "budget_of": "bprune.judgement.budget",
+        "compare_results": "bprune.judgement.compare",
         "largest_sparsity": "bprune.judgement.largest",
         "read_sweep": "bprune.judgement.sweep_file",
         "write_sweep": "bprune.judgement.sweep_file",

@@ -20,7 +20,7 @@ def hits(predictions: ClassPredictions, labels: IntArray) -> BoolArray:
     return np.asarray(predictions.top_class == labels, bool)
 
 
-ACCURACY = mean_metric("accuracy", "accuracy", hits, task=Task.CLASSIFICATION, better=Better.HIGHER)
+ACCURACY = mean_metric("accuracy", "accuracy", hits, task=Task.CLASSIFICATION, better=Better.HIGHER, is_share=True)
 """Share of the examples whose most probable class is the label."""
 
 
@@ -49,4 +49,5 @@ def top_k_accuracy(k: int = DEFAULT_TOP_K) -> Metric:
         task=Task.CLASSIFICATION,
         better=Better.HIGHER,
         applies=lambda predictions: bool(predictions.mean.shape[1] > k),
+        is_share=True,
     )

@@ -21,7 +21,7 @@ import numpy as np
 from bprune.arrays import AnyArray, Float64Array
 from bprune.case.task import Task
 
-__all__ = ["Better", "Metric", "data_stderr", "mean_metric"]
+__all__ = ["Better", "Metric", "data_stderr", "mean_metric", "paired_share_stderr"]
 
 
 class Better(str, enum.Enum):
@@ -49,6 +49,7 @@ class Metric:
         influence: The influence of each example, `[example]`, of the same arguments.
         needs_labels: Whether labels matter; else they may be None.
         applies: Whether the metric means something for these predictions.
+        is_share: Whether it is a share of the examples: the mean of something that is 0 or 1.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Metric:
     influence: Callable[[Any, Any], Float64Array]
     needs_labels: bool = True
     applies: Callable[[Any], bool] = lambda predictions: True
+    is_share: bool = False
 
 
 def mean_metric(
@@ -72,6 +74,7 @@ def mean_metric(
     unit: str = "1",
     needs_labels: bool = True,
     applies: Callable[[Any], bool] = lambda predictions: True,
+    is_share: bool = False,
 ) -> Metric:
     """A metric that is a mean over examples.
 
@@ -84,6 +87,7 @@ def mean_metric(
         unit: See `Metric`.
         needs_labels: See `Metric`.
         applies: See `Metric`.
+        is_share: See `Metric`.
     """
 
     def value(predictions: Any, labels: Any) -> float:
@@ -93,7 +97,22 @@ def mean_metric(
         values = np.asarray(terms(predictions, labels), np.float64)
         return np.asarray(values - values.mean())
 
-    return Metric(name, title, unit, task, better, value, influence, needs_labels, applies)
+    return Metric(name, title, unit, task, better, value, influence, needs_labels, applies, is_share)
+
+
+def paired_share_stderr(changes: Float64Array) -> float:
+    """The standard error of a difference of shares of the same examples, with two examples added, one changed each way.
+
+    Without them it would be 0 where no example changes, as if that were certain of all examples there are.
+
+    Source: Agresti and Min (2005), "Simple improved confidence intervals for comparing matched proportions".
+
+    Args:
+        changes: -1, 0 or 1 for each example, `[example]`.
+    """
+    count = len(changes) + 2
+    changed, total = float(np.abs(changes).sum()) + 1.0, float(changes.sum())
+    return math.sqrt(changed - total**2 / count) / count
 
 
 def data_stderr(influence: Float64Array) -> float:

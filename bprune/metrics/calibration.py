@@ -61,7 +61,7 @@ class _Binned:
 
     def _largest(self) -> tuple[int, float]:
         means = np.divide(self.gaps, self.shares, out=np.zeros(len(self.gaps)), where=self.shares > 0.0)
-        number = int(np.argmax(np.abs(means)))
+        number = int(np.argmax(np.where(self.shares > 0.0, np.abs(means), -1.0)))
         return number, float(means[number])
 
     def largest(self) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
-from bprune.metrics.base import Metric, data_stderr
+from bprune.metrics.base import Metric, data_stderr, paired_share_stderr
 from bprune.metrics.blocks import mc_stderr
 from bprune.metrics.estimate import Estimate
 from bprune.metrics.labels import class_labels, regression_targets
@@ -106,7 +106,8 @@ def evaluate_difference(
         influence = metric.influence(second, truth) - metric.influence(first, truth)
         step = b - a if len(a) == len(b) else np.zeros(0)  # one of the two has no blocks
         value = metric.value(second, truth) - metric.value(first, truth)
-        found[metric.name] = Estimate(value, data_stderr(influence), mc_stderr(step))
+        error = paired_share_stderr(np.rint(influence + value)) if metric.is_share else data_stderr(influence)
+        found[metric.name] = Estimate(value, error, mc_stderr(step))
     return found
 
 
