@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bprune.judgement.bounds import paired_proportion_bound
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,3 +66,16 @@ def test_the_printed_table_is_what_prune_prints(folder: Path, capsys: pytest.Cap
     shown = [line for line in README.splitlines() if line.strip()]
     for line in printed:
         assert line in shown
+
+
+def test_sweep_and_budget(folder: Path) -> None:
+    import bprune
+
+    judge = next(block for block in BLOCKS if "largest_sparsity(" in block)
+    names: dict[str, Any] = {"bprune": bprune}
+    exec(compile(judge.replace("mc_iters=100", "mc_iters=20"), "README.md", "exec"), names)
+    assert [point.nonzeros for point in names["curve"].points] == [21280, 10640, 4256, 2128]
+    assert 0.8 <= names["found"].best.sparsity < 0.9
+    assert (folder / "sweep.h5").is_file()
+    assert "360 of them none below 0.014" in README
+    assert round(paired_proportion_bound(0, 0, 360, 0.0125), 3) == 0.014

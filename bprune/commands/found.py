@@ -7,14 +7,16 @@ from typing import Any
 
 __all__ = ["search_line"]
 
+_WORDS = {"accuracy": "drop"}
+
 
 def search_line(record: Mapping[str, Any]) -> str:
     """A search that found something, as `bprune.judgement.search.Search.record` gives it."""
     looks = [look for look in record["looks"] if look["qualifies"]]
     best = max(looks, key=lambda look: float(look["sparsity"]))
     parts = [
-        f"{name} {'drops' if name == 'accuracy' else 'rises'} by {best['worsening'][name]:.4f} here and by at most "
-        f"{bound:.4f} in general, {record['limits'][name]:g} is allowed"
+        f"{name} {_WORDS.get(name, 'rise')} {best['worsening'][name]:.4f} here, at most {bound:.4f} in general, "
+        f"{record['limits'][name]:g} allowed"
         for name, bound in best["bounds"].items()
     ]
     return (

@@ -15,7 +15,7 @@ from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, co
 from bprune.pruning.scores import score_weights
 from bprune.pruning.threshold import Rule, choose_masks
 
-__all__ = ["DEFAULT_SPARSITIES", "Level", "Levels", "choose_levels", "level_of", "whole_level"]
+__all__ = ["DEFAULT_SPARSITIES", "Level", "Levels", "choose_levels", "level_of", "sparsity_rule", "whole_level"]
 
 DEFAULT_SPARSITIES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.98, 0.99)
 """The sparsities of a sweep where nobody says others: closer together where networks begin to fail."""
