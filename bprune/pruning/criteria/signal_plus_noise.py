@@ -2,9 +2,8 @@
 
 For repeating older work; at most rates it costs more than SNR.
 
-Source: Nalisnick et al. (2015), "A scale mixture perspective of multiplicative noise in neural networks" (there:
-signal-plus-robustness); compared in Beckers et al. (2024), "Principled pruning of Bayesian neural networks through
-variational free energy minimization".
+Source: Deo et al. (2025), "Compact Bayesian neural networks via pruned MCMC sampling"; also compared in Beckers et al.
+(2024), "Principled pruning of Bayesian neural networks through variational free energy minimization".
 """
 
 from __future__ import annotations
