@@ -51,7 +51,7 @@ class ClassBlocks:
             paired: Whether draws are antithetic pairs.
         """
         counts, sums, entropy, votes = (list(getattr(self, item.name)) for item in fields(self))
-        rows, own = np.arange(values.shape[1]), set()
+        first_of_row, own = np.arange(values.shape[1]) * values.shape[2], set()
         for offset, draw in enumerate(values):
             block = block_of(first + offset, paired=paired)
             counts[block] += 1
@@ -60,7 +60,7 @@ class ClassBlocks:
             if block not in own:
                 votes[block] = votes[block].copy()
                 own.add(block)
-            votes[block][rows, draw.argmax(axis=-1)] += 1
+            votes[block].reshape(-1)[first_of_row + draw.argmax(axis=-1)] += 1
         return ClassBlocks(tuple(counts), tuple(sums), tuple(entropy), tuple(votes))
 
     def merge(self, other: ClassBlocks) -> ClassBlocks:

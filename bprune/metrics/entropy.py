@@ -19,5 +19,7 @@ def entropy(probabilities: AnyArray) -> Float64Array:
         `[...]`, float64.
     """
     p = probabilities.astype(np.float64)
-    total: Float64Array = -np.sum(p * np.log(np.maximum(p, np.finfo(np.float64).tiny)), axis=-1)
-    return total + 0.0  # turns -0.0 into 0.0
+    logarithm = np.maximum(p, np.finfo(np.float64).tiny)
+    np.log(logarithm, out=logarithm)  # few temporary arrays: this is computed for every draw
+    total = np.einsum("...c,...c->...", p, logarithm)
+    return np.asarray(0.0 - total)  # and no -0.0

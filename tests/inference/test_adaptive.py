@@ -106,6 +106,8 @@ def test_the_summary_is_that_of_the_draws_that_were_made(rule: Stopping, paired:
         for name in ("mean", "stddev", "mc_stderr", "expected_entropy", "mutual_information"):
             found = getattr(kept.summary, name)[number]
             np.testing.assert_allclose(found, getattr(expected, name)[0], rtol=1e-5, atol=1e-7, err_msg=name)
+        for name in ("block_mean", "block_expected_entropy", "block_votes"):
+            np.testing.assert_array_equal(getattr(kept.summary, name)[number], getattr(expected, name)[0], name)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=["class", "stderr"])

@@ -285,3 +285,15 @@ def test_targets_that_do_not_fit_are_refused() -> None:
         regression_targets(np.zeros((2, 3)), 2, 1)
     with pytest.raises(InputError, match="the target of example 1 is nan"):
         regression_targets(np.array([0.0, np.nan]), 2, 1)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_statistics_are_the_same_bytes_whatever_the_batch(batch: int) -> None:
+    """Law 7: an example's numbers do not depend on which others it is run with."""
+    p = probabilities(5, 31, 130, 7)
+    whole = ClassificationMoments.start(130, 7).update(Draws(p)).summary()
+    parts = [p[:, start : start + batch] for start in range(0, 130, batch)]
+    summaries = [ClassificationMoments.start(part.shape[1], 7).update(Draws(part)).summary() for part in parts]
+    for item in dataclasses.fields(whole):
+        joined = np.concatenate([getattr(summary, item.name) for summary in summaries])
+        assert joined.tobytes() == getattr(whole, item.name).tobytes(), item.name
