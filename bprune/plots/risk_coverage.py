@@ -16,7 +16,7 @@ import numpy as np
 from bprune.arrays import Float64Array
 from bprune.inference.statistics import ClassificationSummary
 from bprune.plots.requirements import classification, known_labels, same_examples, series_names
-from bprune.plots.style import line_style
+from bprune.plots.style import legend_below, line_style
 from bprune.results.read import Results
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _doubt(summary: ClassificationSummary, ranking: Ranking) -> Float64Array:
 
 def size_risk_coverage(data: RiskCoverageData) -> tuple[float, float]:
     """Width and height that suit the data, inches."""
-    return 4.8, 3.4
+    return 4.8, 3.3 + 0.17 * len(data.curves)
 
 
 def draw_risk_coverage(data: RiskCoverageData, figure: Figure) -> None:
@@ -122,7 +122,7 @@ def draw_risk_coverage(data: RiskCoverageData, figure: Figure) -> None:
     for index, curve in enumerate(data.curves):
         axes.plot(curve.coverage, curve.risk, label=f"{curve.name}: AURC {curve.aurc:.2g}", **line_style(index))
     axes.set_xlim(0.0, 1.0)
-    axes.set_ylim(bottom=0.0)
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # so that a risk of 0 is seen
     axes.set_xlabel(f"coverage (most certain first, by {data.ranking.value.replace('-', ' ')})")
     axes.set_ylabel("risk (share of errors)")
-    axes.legend()
+    legend_below(figure, axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -61,7 +62,9 @@ def check_target(path: Path, *, overwrite: bool = False) -> str:
     Raises:
         UsageError: If the suffix is not one of `FORMATS`.
         OutputError: If the file exists and may not be replaced, or its folder does not exist.
+        MissingExtraError: If matplotlib is not installed.
     """
+    _require()
     suffix = path.suffix.lower().removeprefix(".")
     if suffix not in FORMATS:
         raise UsageError(
@@ -108,15 +111,26 @@ def _rendered(figure: Figure, suffix: str, dpi: int) -> bytes:
     return stream.getvalue()
 
 
-@contextlib.contextmanager
-def _style() -> Iterator[None]:
-    """Matplotlib's defaults and `STYLE` whatever the user's own settings are, which come back behind the body."""
+def _require() -> None:
+    """Refuse early where matplotlib is missing.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
     try:
-        from matplotlib import style
+        importlib.import_module("matplotlib")
     except ImportError as error:
         raise MissingExtraError(
             "pictures need matplotlib, which is not installed", hint='Install it: pip install "bprune[plots]"'
         ) from error
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    """Matplotlib's defaults and `STYLE` whatever the user's own settings are, which come back behind the body."""
+    _require()
+    from matplotlib import style
+
     with style.context(["default", dict(STYLE)]):
         yield
 

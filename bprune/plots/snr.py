@@ -10,7 +10,7 @@ import numpy as np
 
 from bprune.arrays import Float64Array
 from bprune.errors import UnsupportedError, UsageError
-from bprune.plots.style import COLOURS, GREY, legend_below, line_style, log_axis, percent
+from bprune.plots.style import COLOURS, legend_below, line_style, log_axis, percent
 from bprune.posterior.posterior import Network
 from bprune.posterior.snr import pooled_snr
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["SnrAxis", "SnrData", "SnrSeries", "draw_snr", "size_snr", "snr_data"]
 
 _BINS = 60
+_LEGIBLE = 6
+"""Layers whose histograms can be told apart."""
 _TAIL = 0.001
 _DECADES = 5
 """Decades below the largest SNR that a logarithmic axis shows."""
@@ -141,15 +143,16 @@ def size_snr(data: SnrData) -> tuple[float, float]:
 
 
 def draw_snr(data: SnrData, figure: Figure) -> None:
-    """Draw the histogram beside the distribution, the threshold through both."""
+    """Draw the histogram beside the distribution; of many layers the histogram shows the whole alone."""
     histogram, distribution = figure.subplots(1, 2)
     *layers, total = data.series
-    histogram.stairs(total.shares, data.edges, fill=True, color="#DDDDDD", label=_label(total))
+    histogram.stairs(total.shares, data.edges, fill=True, color="#DDDDDD")
+    distribution.plot(data.edges, total.below, color="#AAAAAA", linewidth=4.0, label=_label(total))
     for index, layer in enumerate(layers):
         style = line_style(index)
-        histogram.stairs(layer.shares, data.edges, linewidth=1.5, label=_label(layer), **style)
-        distribution.plot(data.edges, layer.below, **style)
-    distribution.plot(data.edges, total.below, color=GREY, linewidth=2.5, zorder=1)
+        distribution.plot(data.edges, layer.below, label=_label(layer), **style)
+        if len(layers) <= _LEGIBLE:
+            histogram.stairs(layer.shares, data.edges, linewidth=1.5, **style)
     histogram.set_ylabel("share of weights per bin")
     distribution.set_ylabel("share of weights below")
     distribution.set_ylim(0.0, 1.01)
@@ -157,7 +160,7 @@ def draw_snr(data: SnrData, figure: Figure) -> None:
     for axes in (histogram, distribution):
         _draw_axis(data, axes)
     distribution.set_title(f"threshold {data.threshold:g}: {percent(total.below_threshold)} below")
-    legend_below(figure, histogram)
+    legend_below(figure, distribution)
 
 
 def _label(series: SnrSeries) -> str:

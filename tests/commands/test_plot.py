@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,10 @@ def test_sweeps_and_regressions(tmp_path: Path) -> None:
     )
     assert [curve["name"] for curve in content["data"]["panels"][0]["curves"]] == ["snr", "bmr"]
     assert content["data"]["difference"] is True
+    write_sweep(dataclasses.replace(sweep(), finished=False), tmp_path / "part.h5")
+    done = bprune("plot", "sweep", "part.h5", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "part.h5 is not finished: it has 4 points so far.\n")
+    assert done.stdout == "picture: part-sweep.png\n"
     values = np.ones((5, 4, 1))
     regression(tmp_path / "values.h5", values, values, np.arange(4.0)[:, None], np.zeros((4, 1)))
     assert run_json("plot", "regression", "values.h5", cwd=tmp_path)["data"]["mean"] == [1.0] * 4

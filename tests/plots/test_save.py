@@ -31,6 +31,7 @@ from bprune.plots import (
     uncertainty_data,
     write_figure,
 )
+from bprune.plots.save import check_target
 from bprune.results import Results
 from tests.plots.plots_world import classification, network, regression, sweep, two_classes
 
@@ -171,6 +172,8 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r'pip install "bprune\[plots\]"'):
         figure_of(snr_data(NETWORK))
+    with pytest.raises(MissingExtraError, match="matplotlib, which is not installed"):
+        check_target(Path("a.png"))
 
 
 def test_data_needs_no_matplotlib() -> None:

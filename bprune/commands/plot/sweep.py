@@ -57,5 +57,8 @@ def command(
 
     target = picture.target(f"{paths[0].stem}-sweep" if "sweep" not in paths[0].stem else paths[0].stem)
     sweeps = [read_sweep(path) for path in paths]
+    for path, sweep in zip(paths, sweeps, strict=True):
+        if not sweep.finished:
+            tell.notice(f"{path} is not finished: it has {len(sweep.points)} points so far.")
     data = sweep_data(sweeps, metrics, axis=SweepAxis(axis), difference=difference, names=names)
     picture.write("sweep", data, target, ", ".join(dict.fromkeys(sweep.case for sweep in sweeps)), tell)
