@@ -91,7 +91,9 @@ def draw_sweeps(work: Path, examples: str) -> None:
             )
             for criterion in ("snr", "bmr")
         ]
-        plot("sweep", f"sweep-{name}", *files, "--name", "SNR", "--name", "Bayesian model reduction")
+        images = f"{int(examples):,}" if limit else "10,000"
+        title = f"BNN-{'FC' if name == 'fc' else 'Conv'}, {images} MNIST test images, 50 draws"
+        plot("sweep", f"sweep-{name}", *files, "--name", "SNR", "--name", "Bayesian model reduction", "--title", title)
 
 
 def main() -> int:
