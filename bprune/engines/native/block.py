@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 
 from bprune.arrays import AnyArray, FloatArray
-from bprune.engines.native.layers import Moments
 from bprune.engines.native.noise import DrawNoise
 
 __all__ = ["Block", "Step"]
@@ -23,14 +22,14 @@ class Block:
         examples: Numbers of the examples in the run, `[example]`, uint32.
         draws: The noise of each draw.
         fixed: Tensors that are the same in every draw, `[example, ...]`.
-        moments: The cached moments of layers, by the layer's tensor.
+        prepared: What steps computed of them, by the step's tensor.
         random: Tensors that differ, `[draw, example, ...]`, float32.
     """
 
     examples: AnyArray
     draws: Sequence[DrawNoise]
     fixed: Mapping[str, AnyArray]
-    moments: Mapping[str, Moments]
+    prepared: Mapping[str, tuple[FloatArray, ...]]
     random: dict[str, FloatArray]
 
     def rows(self, name: str) -> AnyArray:

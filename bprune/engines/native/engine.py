@@ -20,8 +20,7 @@ from bprune.engines.base import Draws, Sampling
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
 from bprune.engines.machine import usable_cores
 from bprune.engines.native.block import Block
-from bprune.engines.native.dense import MomentsStep
-from bprune.engines.native.layers import Moments
+from bprune.engines.native.dense import ChainStep
 from bprune.engines.native.noise import DrawNoise
 from bprune.engines.native.plan import plan_steps
 from bprune.engines.native.rest import GraphStep
@@ -36,14 +35,16 @@ __all__ = ["NativeEngine"]
 _TASK_BYTES = 1 << 21
 """What the tensors of one task take at most, where it holds several draws: a core's cache."""
 _LARGEST_BLOCK = 1024
+_LARGEST_CHAIN_BLOCK = 2048
+"""Examples of a block of dense layers alone, whose weights are drawn once per block."""
 _BLOCK_BYTES = 8 << 20
 _CALLED_BLOCK_BYTES = 128 << 20
 """What the widest tensor of a block takes at most: where TensorFlow runs layers, its call and the hand-over of weights
 are paid for every block."""
 _SMALLEST_BLOCK = 16
 
-_Fixed = tuple[dict[str, AnyArray], dict[str, Moments]]
-"""The tensors of a block that are the same in every draw, and the moments of layers."""
+_Fixed = tuple[dict[str, AnyArray], dict[str, tuple[FloatArray, ...]]]
+"""The tensors of a block that are the same in every draw, and what chains computed of them."""
 
 
 class NativeEngine:
@@ -74,9 +75,8 @@ class NativeEngine:
         self._program, self._kind = program, kind
         self._parts = split(program)
         self.steps = plan_steps(program, self._parts.random, self._parts.passed, seed, sampling)
-        moments = [step for step in self.steps if isinstance(step, MomentsStep)]
-        self.sampling = Sampling.PER_EXAMPLE if moments else Sampling.WEIGHTS
-        self._moments = moments
+        self._chains = [step for step in self.steps if isinstance(step, ChainStep)]
+        self.sampling = Sampling.PER_EXAMPLE if any(step.is_cached for step in self._chains) else Sampling.WEIGHTS
         self.antithetic = False
         self.threads = threads or usable_cores()
         self._pool = ThreadPoolExecutor(self.threads)
@@ -86,6 +86,9 @@ class NativeEngine:
         self._has_softmax = kind is Output.LOGITS and len(shape) == 1
         self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
         self._widest = max(item.size for item in program.shapes.values())
+        last = self.steps[-1] if self.steps else None
+        self._last = last if self._has_softmax and isinstance(last, ChainStep) else None
+        self._is_chain = self._last is not None and len(self.steps) == 1
         calls = any(isinstance(step, GraphStep) and step.has_layers for step in self.steps)
         self._block_bytes = _CALLED_BLOCK_BYTES if calls else _BLOCK_BYTES
         self.block = self._fitting_block()
@@ -102,6 +105,8 @@ class NativeEngine:
         self.block = -(-max(examples, 1) // count)
 
     def _fitting_block(self) -> int:
+        if self._is_chain:
+            return _LARGEST_CHAIN_BLOCK
         return max(2, min(self._block_bytes // (4 * self._widest), _LARGEST_BLOCK))
 
     def example_bytes(self) -> int:
@@ -162,7 +167,7 @@ class NativeEngine:
 
     def _draws_at_once(self, draws: int, blocks: int) -> int:
         """Draws of a task: as many as fit in a core's cache, while every core has something to do."""
-        fitting = max(1, _TASK_BYTES // (4 * self._widest * self.block))
+        fitting = draws if self._is_chain else max(1, _TASK_BYTES // (4 * self._widest * self.block))
         shared = -(-draws * blocks // self.threads)
         return max(1, min(fitting, shared, draws))
 
@@ -174,7 +179,7 @@ class NativeEngine:
             tensors[op.name] = np.asarray(emit(op, [tensors[name] for name in op.inputs], weights))
         fixed = {name: np.asarray(tensors[name], np.float32) for name in self._parts.passed}
         with np.errstate(all="ignore"):  # what is not finite is found at the end, and told once
-            return fixed, {step.op.name: step.layer.moments(fixed[step.op.inputs[0]]) for step in self._moments}
+            return fixed, {step.name: step.prepare(fixed) for step in self._chains}
 
     def _task(
         self,
@@ -189,9 +194,14 @@ class NativeEngine:
         noises = [DrawNoise.of(draw, antithetic=self.antithetic) for draw in draws]
         block = Block(numbers.astype(np.uint32), noises, prepared[0], prepared[1], {})
         with np.errstate(all="ignore"):
-            for step in self.steps:
+            for step in self.steps[:-1] if self._last else self.steps:
                 step.run(block)
         count = min(len(numbers), outputs[0].shape[1] - start)
+        if self._last:
+            wrong = self._last.run_last(block, outputs[0], begin, start, count)
+            if wrong >= 0:
+                check_finite(draws[wrong], outputs[0][begin + wrong, start : start + count])
+            return
         for index, draw in enumerate(draws):
             found = [block.of_draw(name, index)[:count] for name in self._program.outputs]
             check_finite(draw, *found)

@@ -25,7 +25,6 @@ __all__ = [
     "SCRATCH",
     "philox_words",
     "sample_chosen",
-    "sample_layer",
     "sample_whole",
 ]
 
@@ -315,43 +314,3 @@ def sample_chosen(
             for i in range(values.size):
                 out[target[i]] = values[i]
         start = end
-
-
-@kernel
-def sample_layer(
-    out: Any, mean: Any, std: Any, examples: Any, counters: Any, sources: Any, relu: Any, sign: Any, draw: Any, key: Any
-) -> None:
-    """One draw of a layer whose units are independent Normals given the example: mean + std z, then relu if wanted.
-
-    Args:
-        out: `[example, unit]`, float32, written.
-        mean: `[example, unit]`, float32.
-        std: `[example, unit]`, float32.
-        examples: `[example]`, uint32: numbers of the examples.
-        counters: `[counter]`, uint32, a multiple of 16; of length 0 if the units' ids are 0, 1, 2, ...
-        sources: `[unit]`, uint32: the place of a unit's number among those of the counters; of length 0 likewise.
-        relu: Whether negative results become 0.
-        sign: See above.
-        draw: See above.
-        key: See above.
-    """
-    units = out.shape[1]
-    is_whole = counters.size == 0
-    groups = (units + _GROUP - 1) // _GROUP if is_whole else counters.size // LANES
-    noise = np.empty(groups * _GROUP, np.float32)
-    gathered = noise if is_whole else np.empty(units, np.float32)
-    floor = _f(0.0) if relu else _f(-np.inf)
-    for n in range(out.shape[0]):
-        for group in range(groups):
-            part = noise[group * _GROUP : (group + 1) * _GROUP]
-            if is_whole:
-                _next_group(part, group, NORMAL, draw, examples[n], key)
-            else:
-                _chosen_group(part, counters[group * LANES : (group + 1) * LANES], NORMAL, draw, examples[n], key)
-        if not is_whole:
-            for j in range(units):
-                gathered[j] = noise[sources[j]]
-        row, centre, width = out[n], mean[n], std[n]
-        for j in range(units):
-            value = _fma(sign * width[j], gathered[j], centre[j])
-            row[j] = floor if value < floor else value

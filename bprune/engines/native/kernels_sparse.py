@@ -15,7 +15,7 @@ from numba.core import types
 
 from bprune.engines.native.jit import intrinsic, kernel
 
-__all__ = ["LONGEST_RUN", "sparse_convolution", "sparse_product"]
+__all__ = ["LONGEST_RUN", "add_live_products", "sparse_convolution"]
 
 _WIDTH = 16
 LONGEST_RUN = 12 if binding.get_host_cpu_features().get("avx512f") else 6
@@ -27,7 +27,7 @@ _VECTOR = ir.VectorType(_FLOAT, _WIDTH)
 
 
 @intrinsic
-def _accumulate(
+def add_live_products(
     context: Any,
     sums: Any,
     sums_at: Any,
@@ -40,8 +40,9 @@ def _accumulate(
     values: Any,
     start: Any,
     end: Any,
+    shift: Any,
 ) -> Any:
-    """sums[c] += values[p] x[offsets[p] unit + c step], for all columns c and all p from start to end.
+    """sums[c] += values[p] x[offsets[p + shift] unit + c step], for all columns c and all p from start to end.
 
     There is at least one p. `sums` and `x` are flat; the c-th sums are the 16 numbers at `sums_at + 16 c`, those of x
     are counted from `x_at`. Offsets are uint32, other integers int64. LLVM's vectoriser would keep the sums in memory.
@@ -67,11 +68,11 @@ def _accumulate(
     integer = types.int64
     arrays = [types.Array(item, 1, "C") for item in (types.float32, types.uint32)]
     numbers, places = arrays
-    given = (numbers, integer, numbers, integer, integer, integer, places, integer, numbers, integer, integer)
+    given = (numbers, integer, numbers, integer, integer, integer, places, integer, numbers, integer, integer, integer)
     return types.none(*given), generate
 
 
-_ARGUMENTS = ("sums", "sums_at", "x", "x_at", "step", "columns", "offsets", "unit", "values", "start", "end")
+_ARGUMENTS = ("sums", "sums_at", "x", "x_at", "step", "columns", "offsets", "unit", "values", "start", "end", "shift")
 
 
 def _emit_run(builder: Any, count: int, done: Any, **named: Any) -> None:
@@ -81,12 +82,13 @@ def _emit_run(builder: Any, count: int, done: Any, **named: Any) -> None:
     places = [_vector_at(builder, named["sums"], _INT64(_WIDTH * c)) for c in range(count)]
     first = [builder.load(place, align=4) for place in places]
     shifts = [builder.mul(named["step"], _INT64(c)) for c in range(count)]
+    offsets = builder.gep(named["offsets"], [named["shift"]])
     builder.branch(loop)
 
     builder.position_at_end(loop)
     index = builder.phi(_INT64)
     sums = [builder.phi(_VECTOR) for _ in range(count)]
-    offset = builder.zext(builder.load(builder.gep(named["offsets"], [index])), _INT64)
+    offset = builder.zext(builder.load(builder.gep(offsets, [index])), _INT64)
     start = builder.gep(named["x"], [builder.mul(offset, named["unit"])])
     weight = _spread(builder, builder.load(builder.gep(named["values"], [index])))
     fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{_WIDTH}f32", (), ir.FunctionType(_VECTOR, [_VECTOR] * 3))
@@ -117,42 +119,6 @@ def _spread(builder: Any, number: Any) -> Any:
     return builder.shuffle_vector(
         single, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT32, _WIDTH), None)
     )
-
-
-@kernel
-def sparse_product(out: Any, x: Any, ends: Any, inputs: Any, values: Any, bias: Any, relu: Any) -> None:
-    """y = W x + b for a tile of examples, then relu if wanted; W by its rows.
-
-    Args:
-        out: `[output, example]`, float32, written.
-        x: `[input, example]`, float32; the number of examples is a multiple of 16.
-        ends: `[block, output]`, int64: where the weights of an output in a block of inputs end in `values`. They are
-            ordered by block, then output.
-        inputs: `[weight]`, uint32: a weight's input.
-        values: `[weight]`, float32.
-        bias: `[output]`, float32.
-        relu: Whether negative results become 0.
-    """
-    examples = x.shape[1]
-    columns = examples // _WIDTH
-    flat_x, flat_out = x.reshape(-1), out.reshape(-1)
-    for row in range(out.shape[0]):
-        out[row] = bias[row]
-    runs = (columns + LONGEST_RUN - 1) // LONGEST_RUN
-    start = 0
-    for block in range(ends.shape[0]):
-        for row in range(out.shape[0]):
-            end = ends[block, row]
-            for run in range(runs if end > start else 0):
-                at, stop = run * columns // runs, (run + 1) * columns // runs
-                place = row * examples + at * _WIDTH
-                _accumulate(
-                    flat_out, place, flat_x, at * _WIDTH, _WIDTH, stop - at, inputs, examples, values, start, end
-                )
-            start = end
-    if relu:
-        for i in range(flat_out.size):
-            flat_out[i] = _f(0.0) if flat_out[i] < _f(0.0) else flat_out[i]
 
 
 @kernel
@@ -202,7 +168,9 @@ def sparse_convolution(
                     at, stop = run * columns // runs, (run + 1) * columns // runs
                     place, step = (channel * columns + at) * _WIDTH, strides[1] * _WIDTH
                     corner_at = (top + at * strides[1]) * _WIDTH
-                    _accumulate(sums, place, flat, corner_at, step, stop - at, offsets, _WIDTH, values, start, end)
+                    add_live_products(
+                        sums, place, flat, corner_at, step, stop - at, offsets, _WIDTH, values, start, end, 0
+                    )
                 start = end
         for channel in range(channels):
             part = sums[channel * columns * _WIDTH : (channel + 1) * columns * _WIDTH]

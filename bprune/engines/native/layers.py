@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bprune.arrays import AnyArray, FloatArray
-from bprune.engines.native.noise import DrawNoise, UnitNoise
+from bprune.engines.native.noise import DrawNoise
 from bprune.engines.native.weights import WeightDraw
 from bprune.lowering.ops import Dense
 from bprune.lowering.weights import Weights
@@ -73,18 +73,13 @@ class MomentsLayer:
     Source: Kingma, Salimans and Welling (2015), "Variational dropout and the local reparameterization trick", eq. 6.
 
     Args:
-        seed: The run's seed.
         op: The layer, with features as inputs, Normal or fixed weights, and units that are known; see `unit_ids`.
     """
 
-    def __init__(self, seed: int, op: Dense) -> None:
-        stream, units = op.kernel.stream, unit_ids(op.kernel)
-        if stream is None or units is None:
-            raise ValueError(f"{op.name!r} has no units with a name")
+    def __init__(self, op: Dense) -> None:
         self._loc, self._variance = _moments(op.kernel)
         self._bias = _moments(op.bias) if op.bias is not None else None
         self._constant = None if op.constant is None else np.asarray(op.constant, np.float64)
-        self._noise = UnitNoise(seed, stream.key, units)
 
     def moments(self, inputs: AnyArray) -> Moments:
         """The moments of the outputs, given inputs `[example, in]`."""
@@ -99,18 +94,6 @@ class MomentsLayer:
             mean += self._bias[0].astype(np.float32)
             variance += self._bias[1].astype(np.float32)
         return Moments(np.ascontiguousarray(mean), np.sqrt(variance))
-
-    def draw(self, moments: Moments, examples: AnyArray, noise: DrawNoise, out: FloatArray, relu: bool) -> None:
-        """Write one draw of the outputs.
-
-        Args:
-            moments: What `moments` gave.
-            examples: Numbers of the examples in the run, `[example]`, uint32.
-            noise: The draw's noise.
-            out: `[example, unit]`, float32, written.
-            relu: Whether negative outputs become 0.
-        """
-        self._noise.layer(out, moments.mean, moments.std, examples, noise.number, relu=relu, sign=noise.sign)
 
 
 def unit_ids(kernel: Weights) -> AnyArray | None:

@@ -4,11 +4,11 @@ Native noise version 1, a part of what a seed means:
 
 1. A stream has a key of 64 bits, `BLAKE2b-64("bprune native noise 1|PURPOSE|SEED|NAME")` read as two little-endian
    32-bit numbers `k0, k1`. PURPOSE is `normal` for the weights of Normal and LogNormal posteriors, `laplace` for those
-   of Laplace posteriors, `unit` for the units of a layer; NAME is the stream's key for weights, the engine's for units.
-2. The element with the id `i` has the place `c = 16 (i div 64) + i mod 16`, and takes the output `q = (i div 16) mod 4`
+   of Laplace posteriors, `unit` for the units of a layer; NAME is the key of the stream, of a layer that of its kernel.
+2. The element with the id `i` (of a weight; for a unit, the number of the example modulo 64) has the place `c = 16 (i div 64) + i mod 16`, and takes the output `q = (i div 16) mod 4`
    of that place: 64 elements share 16 places, so that 16 of them are made at once.
 3. Philox4x32-7 (Salmon et al. 2011) with the key `(k0, k1)` and the counter `(c, DRAW mod 2^32, DRAW div 2^32, ROW)`
-   gives four words `w0 ... w3`. ROW is 0 for weights, the number of the example for units.
+   gives four words `w0 ... w3`. ROW is 0 for weights, the unit's id for units.
 4. A word `w` has the uniform number `u(w) = (w div 2 + 1/2) 2^-31`, rounded to float32, in (0, 1].
 5. Normals: `r0 = sqrt(-2 ln u(w0))`, `t0 = 2 pi 2^-32 w1` with w1 as a signed number, likewise `r1, t1` of `w2, w3`;
    the four outputs are `r0 cos t0, r0 sin t0, r1 cos t1, r1 sin t1` (Box and Muller 1958). |z| is at most 6.66.
@@ -22,6 +22,7 @@ addition, whichever elements are made beside them; on others they differ by roun
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ import numpy as np
 from bprune.arrays import AnyArray, FloatArray
 from bprune.lowering.weights import Stream
 
-__all__ = ["NATIVE_NOISE_VERSION", "DrawNoise", "UnitNoise", "WeightSampler", "noise_key", "standard_noise"]
+__all__ = ["NATIVE_NOISE_VERSION", "DrawNoise", "SampleTable", "WeightSampler", "noise_key", "standard_noise", "unit_noise"]
 
 NATIVE_NOISE_VERSION = 1
 
@@ -68,6 +69,32 @@ class DrawNoise(NamedTuple):
         return cls(draw - 1, -1.0) if antithetic and draw % 2 else cls(draw)
 
 
+@dataclass(frozen=True, eq=False)
+class SampleTable:
+    """What the kernels need to draw some elements.
+
+    Attributes:
+        family: The code of their family; see `kernels`.
+        key: The key of their noise.
+        loc: Locations in the order in which numbers are made, `[element]`, float32.
+        scale: Scales, likewise.
+        counters: See `kernels.sample_chosen`; of length 0 where the ids are 0, 1, 2, ... and elements go one after the
+            other, for `kernels.sample_whole`.
+        ends: See `counters`.
+        sources: See `counters`.
+        targets: See `counters`.
+    """
+
+    family: int
+    key: tuple[np.uint32, np.uint32]
+    loc: FloatArray
+    scale: FloatArray
+    counters: AnyArray = field(default_factory=lambda: np.zeros(0, np.uint32))
+    ends: AnyArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    sources: AnyArray = field(default_factory=lambda: np.zeros(0, np.uint16))
+    targets: AnyArray = field(default_factory=lambda: np.zeros(0, np.uint32))
+
+
 class WeightSampler:
     """Weights of a posterior that are ready to be drawn: loc + scale z, or its exponential for a LogNormal.
 
@@ -97,32 +124,15 @@ class WeightSampler:
         from bprune.engines.native import kernels
 
         self._kernels = kernels
-        self._key = noise_key(seed, stream.key, _PURPOSES[family])
-        self._family = {"Laplace": kernels.LAPLACE, "LogNormal": kernels.LOG_NORMAL}.get(family, kernels.NORMAL)
-        self._loc, self._scale = (np.require(item, np.float32, ["C", "W"]).reshape(-1) for item in (loc, scale))
-        self._choice: tuple[AnyArray, ...] | None = None
-        count = self._loc.size
-        if any(item is not None and item.size != count for item in (self._scale, ids, targets)):
+        code = {"Laplace": kernels.LAPLACE, "LogNormal": kernels.LOG_NORMAL}.get(family, kernels.NORMAL)
+        loc, scale = (np.require(item, np.float32, ["C", "W"]).reshape(-1) for item in (loc, scale))
+        if any(item is not None and item.size != loc.size for item in (scale, ids, targets)):
             raise ValueError("locations, scales, ids and targets of weights differ in number")
-        self._reach = count if targets is None or not count else int(targets.max()) + 1
+        self._reach = loc.size if targets is None or not loc.size else int(targets.max()) + 1
         targets = None if targets is None or _counts_up(targets) else targets
+        self.table = SampleTable(code, noise_key(seed, stream.key, _PURPOSES[family]), loc, scale)
         if targets is not None or not (ids is None or _counts_up(ids)):
-            self._choose(np.arange(count) if ids is None else ids.reshape(-1), targets)
-
-    def _choose(self, ids: AnyArray, targets: AnyArray | None) -> None:
-        """Put everything in the order in which numbers are made."""
-        counters, places = _needed(ids)
-        blocks = places // (4 * _BLOCK)
-        order = np.argsort(places, kind="stable")
-        ends = np.searchsorted(blocks[order], np.arange(-(-counters.size // _BLOCK)), side="right").astype(np.int64)
-        if np.any(np.diff(ends, prepend=0) > 4 * _BLOCK):
-            raise ValueError("some ids of sampled weights are the same; each element has one of its own")
-        if targets is None and np.array_equal(order, np.arange(order.size)):
-            goals = np.zeros(0, np.uint32)
-        else:
-            goals = (order if targets is None else targets.reshape(-1)[order]).astype(np.uint32)
-        self._loc, self._scale = self._loc[order], self._scale[order]
-        self._choice = (counters, ends, (places[order] % (4 * _BLOCK)).astype(np.uint16), goals)
+            self.table = _choose(self.table, np.arange(loc.size) if ids is None else ids.reshape(-1), targets)
 
     def sample(self, out: FloatArray, draw: int, sign: float = 1.0) -> None:
         """Draw the weights.
@@ -135,15 +145,33 @@ class WeightSampler:
         Raises:
             ValueError: If `out` is not contiguous, or too small.
         """
-        flat = out.reshape(-1)
+        flat, table = out.reshape(-1), self.table
         if not out.flags.c_contiguous or flat.size < self._reach:
             raise ValueError(f"weights are drawn to a contiguous array of at least {self._reach} numbers")
-        weights, common = (self._loc, self._scale), (self._family, np.float32(sign), _halves(draw), self._key)
-        if self._choice is None:
-            self._kernels.sample_whole(flat[: self._loc.size], *weights, *common)
+        weights, common = (table.loc, table.scale), (table.family, np.float32(sign), _halves(draw), table.key)
+        if not table.counters.size:
+            self._kernels.sample_whole(flat[: table.loc.size], *weights, *common)
         else:
-            counters, ends, sources, targets = self._choice
-            self._kernels.sample_chosen(flat, *weights, counters, ends, sources, targets, *common)
+            choice = (table.counters, table.ends, table.sources, table.targets)
+            self._kernels.sample_chosen(flat, *weights, *choice, *common)
+
+
+def _choose(table: SampleTable, ids: AnyArray, targets: AnyArray | None) -> SampleTable:
+    """The same elements in the order in which numbers are made."""
+    counters, places = _needed(ids)
+    blocks = places // (4 * _BLOCK)
+    order = np.argsort(places, kind="stable")
+    ends = np.searchsorted(blocks[order], np.arange(-(-counters.size // _BLOCK)), side="right").astype(np.int64)
+    if np.any(np.diff(ends, prepend=0) > 4 * _BLOCK):
+        raise ValueError("some ids of sampled weights are the same; each element has one of its own")
+    if targets is None and np.array_equal(order, np.arange(order.size)):
+        goals = np.zeros(0, np.uint32)
+    else:
+        goals = (order if targets is None else targets.reshape(-1)[order]).astype(np.uint32)
+    sources = (places[order] % (4 * _BLOCK)).astype(np.uint16)
+    return SampleTable(
+        table.family, table.key, table.loc[order], table.scale[order], counters, ends, sources, goals
+    )
 
 
 def standard_noise(seed: int, stream: Stream, family: str, ids: AnyArray, draw: int) -> FloatArray:
@@ -162,57 +190,23 @@ def standard_noise(seed: int, stream: Stream, family: str, ids: AnyArray, draw: 
     return out
 
 
-class UnitNoise:
-    """Standard normals for the units of a layer, one for each draw, example and unit (local reparameterization).
+def unit_noise(seed: int, name: str, units: AnyArray, draw: int) -> FloatArray:
+    """Standard normals of the units of a layer in one draw, `[place, unit]`: an example's place is its number modulo 64.
+
+    Examples that are 64 apart share the noise of a draw (local reparameterization): each has draws of its own law, and
+    making noise costs next to nothing where examples are many.
 
     Args:
         seed: The run's seed.
         name: What the noise belongs to; for a layer the key of its kernel's stream.
-        units: The units' original ids, `[unit]`, in any order; or their number, for 0, 1, 2, ...
+        units: The units' original ids, `[unit]`, in any order.
+        draw: The draw's number.
     """
+    from bprune.engines.native.kernels_chain import fill_units
 
-    def __init__(self, seed: int, name: str, units: AnyArray | int) -> None:
-        from bprune.engines.native import kernels
-
-        self._kernels = kernels
-        self._key = noise_key(seed, name, "unit")
-        self._units = units if isinstance(units, int) else units.size
-        self._counters, self._sources = np.zeros(0, np.uint32), np.zeros(0, np.uint32)
-        if not isinstance(units, int) and not _counts_up(units):
-            self._counters, places = _needed(units)
-            self._sources = places.astype(np.uint32)
-
-    def layer(
-        self,
-        out: FloatArray,
-        mean: FloatArray,
-        std: FloatArray,
-        examples: AnyArray,
-        draw: int,
-        *,
-        relu: bool = False,
-        sign: float = 1.0,
-    ) -> None:
-        """One draw of the layer's outputs: mean + std z, and then the maximum of it and 0 if wanted.
-
-        Args:
-            out: `[example, unit]`, float32, contiguous, written; may be `mean` or `std`.
-            mean: `[example, unit]`, float32, contiguous.
-            std: `[example, unit]`, float32, contiguous.
-            examples: `[example]`, uint32: numbers of the examples.
-            draw: The draw's number.
-            relu: Whether negative outputs become 0.
-            sign: 1, or -1 for the antithetic draw.
-
-        Raises:
-            ValueError: If the shapes do not fit together.
-        """
-        if not (out.shape == mean.shape == std.shape == (examples.size, self._units)):
-            raise ValueError(
-                f"arrays of the shape {mean.shape} are no moments of {examples.size} examples and {self._units} units"
-            )
-        choice = (self._counters, self._sources, bool(relu))
-        self._kernels.sample_layer(out, mean, std, examples, *choice, np.float32(sign), _halves(draw), self._key)
+    out = np.empty((units.size, 2, _GROUP), np.float32)
+    fill_units(out.reshape(-1), units.astype(np.uint32), _halves(draw), noise_key(seed, name, "unit"))
+    return np.ascontiguousarray(out[:, 0].T)
 
 
 def _halves(number: int) -> tuple[np.uint32, np.uint32]:

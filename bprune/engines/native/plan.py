@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from bprune.engines.base import Sampling
 from bprune.engines.native.block import Step
 from bprune.engines.native.convolutions import PoolStep, SparseConvStep
-from bprune.engines.native.dense import MomentsStep, ProductStep, SparseProductStep
+from bprune.engines.native.dense import ChainStep, ProductStep
+from bprune.engines.native.chain import Link
 from bprune.engines.native.layers import unit_ids
 from bprune.engines.native.rest import ArrayStep, GraphStep
 from bprune.lowering.ops import Activation, Conv, Dense, Function, Op, Pool
@@ -23,7 +24,7 @@ _LEAST_FAN_IN = 40
 """Inputs of a layer from which its cached moments are cheaper than its product: a normal costs as much as 40
 multiply-adds."""
 
-_DENSE_NS, _CONVOLUTION_NS, _SPARSE_NS = 0.014, 0.0085, 0.0175
+_DENSE_NS, _CONVOLUTION_NS, _SPARSE_NS = 0.019, 0.02, 0.032
 """Nanoseconds of one core for a multiply-add of a matrix product, of a convolution, and of one with live weights alone;
 measured on cores with AVX-512, the ratios are similar elsewhere."""
 _MOVE_NS = 0.5
@@ -65,8 +66,14 @@ def plan_steps(
             name, relu = follower or op.name, follower is not None
             if isinstance(op, Conv):
                 steps.append(SparseConvStep(seed, op, name, relu, program))
+            elif len(program.shapes[op.inputs[0]]) > 1:
+                steps.append(ProductStep(seed, op, name, relu))
             else:
-                steps.append(_dense_step(op, name, relu, fixed, program, seed, sampling))
+                links, name = _chain(program, op)
+                skip.update(tensor for link in links for tensor in (link.op.name, _relu_after(program, link.op) or ""))
+                is_fixed = op.inputs[0] in fixed
+                cached = is_fixed and sampling is Sampling.PER_EXAMPLE and _has_moments(op)
+                steps.append(ChainStep(seed, links, name, is_fixed=is_fixed, cached=cached))
         elif isinstance(op, Pool) and len(op.window) == 2 and not waiting:
             steps.append(PoolStep(op, program))
         elif ArrayStep.takes(op) and not waiting:
@@ -106,23 +113,28 @@ def _fan_in(op: Dense) -> int:
     return op.kernel.shape[0] if stream is None else stream.size // stream.units
 
 
-def _dense_step(
-    op: Dense, name: str, relu: bool, fixed: Sequence[str], program: Program, seed: int, sampling: Sampling
-) -> Step:
+def _has_moments(op: Dense) -> bool:
+    """Whether the outputs of a layer are better drawn than its weights, where its inputs are the same in every draw."""
     sampled = [item for item in (op.kernel, op.bias) if item is not None and item.is_sampled]
-    is_vector = len(program.shapes[op.inputs[0]]) == 1
-    cached = (
-        sampling is Sampling.PER_EXAMPLE
-        and op.inputs[0] in fixed
-        and is_vector
-        and _fan_in(op) >= _LEAST_FAN_IN
-        and all(item.family == "Normal" for item in sampled)
-        and unit_ids(op.kernel) is not None
-    )
-    if cached:
-        return MomentsStep(seed, op, name, relu)
-    inputs, units = op.kernel.shape
-    sparse_ns = _SPARSE_NS * op.kernel.nonzeros + _MOVE_NS * (inputs + units)
-    if is_vector and sparse_ns < _DENSE_NS * inputs * units:
-        return SparseProductStep(seed, op, name, relu)
-    return ProductStep(seed, op, name, relu)
+    is_normal = all(item.family == "Normal" for item in sampled)
+    return _fan_in(op) >= _LEAST_FAN_IN and is_normal and unit_ids(op.kernel) is not None
+
+
+def _chain(program: Program, op: Dense) -> tuple[list[Link], str]:
+    """The dense layers from this one on that are read by the next alone, and the tensor of the last."""
+    links: list[Link] = []
+    following: Op = op
+    while isinstance(following, Dense):
+        relu = _relu_after(program, following)
+        links.append(Link(following, relu is not None, _is_sparse_product(following)))
+        name = relu or following.name
+        users = program.consumers[name]
+        if len(users) != 1 or name in program.outputs:
+            break
+        following = users[0]
+    return links, name
+
+
+def _is_sparse_product(op: Dense) -> bool:
+    """Whether a layer is cheaper by its live weights."""
+    return _SPARSE_NS * op.kernel.nonzeros < _DENSE_NS * op.kernel.loc.size

@@ -18,7 +18,6 @@ LANES = 16
 _CACHE_BYTES = 32 * 1024
 _FEWEST_WEIGHTS = 8
 """Weights of an output in a block, on average, below which the sums would be moved more than the activations."""
-_TILE = 128
 
 
 def aligned(shape: tuple[int, ...]) -> FloatArray:
@@ -34,48 +33,27 @@ def aligned(shape: tuple[int, ...]) -> FloatArray:
 
 
 class SparseProduct:
-    """The live weights of a dense kernel.
+    """The live weights of a dense kernel, ordered by block of inputs, then output.
 
     Attributes:
-        order: `[weight]`: the flat position in the kernel, `[input, output]`, of each value that `run` takes.
+        order: `[weight]`: a weight's flat position in the kernel, `[input, output]`.
+        inputs: `[weight]`, uint32: its input.
+        ends: `[block, output]`, int64: where the weights of an output in a block of inputs end.
 
     Args:
         live: `[input, output]`: which weights are not 0.
+        examples: How many examples are worked on side by side.
     """
 
-    def __init__(self, live: BoolArray) -> None:
+    def __init__(self, live: BoolArray, examples: int) -> None:
         inputs, outputs = np.nonzero(live)
         share = max(inputs.size / max(live.size, 1), 1e-9)
-        block = max(_CACHE_BYTES // (4 * _TILE), int(_FEWEST_WEIGHTS / share))
+        block = max(_CACHE_BYTES // (4 * examples), int(_FEWEST_WEIGHTS / share))
         blocks = inputs // block
         order = np.lexsort((inputs, outputs, blocks))
-        self._shape = live.shape
         self.order: IntArray = np.ravel_multi_index((inputs[order], outputs[order]), live.shape)
-        self._inputs = inputs[order].astype(np.uint32)
-        self._ends = _ends(blocks[order], outputs[order], -(-live.shape[0] // block), live.shape[1])
-
-    def run(
-        self, out: FloatArray, x: FloatArray, values: FloatArray, bias: FloatArray | None, *, relu: bool = False
-    ) -> None:
-        """y = W x + b, then the maximum of it and 0 if wanted.
-
-        Args:
-            out: `[output, example]`, float32, written.
-            x: `[input, example]`, float32; the number of examples is a multiple of 16. 64 to 256 are best.
-            values: `[weight]`, float32: see `order`.
-            bias: `[output]`, float32; None for 0.
-            relu: Whether negative outputs become 0.
-
-        Raises:
-            ValueError: If the shapes do not fit together.
-        """
-        from bprune.engines.native.kernels_sparse import sparse_product
-
-        fits = (x.shape[0], out.shape[0]) == self._shape and x.shape[1] == out.shape[1] and not x.shape[1] % LANES
-        if not fits or values.size != self.order.size or not (bias is None or bias.size == out.shape[0]):
-            raise ValueError(f"a kernel of the shape {self._shape} does not lead from {x.shape} to {out.shape}")
-
-        sparse_product(out, x, self._ends, self._inputs, values, _bias(bias, out.shape[0]), bool(relu))
+        self.inputs = inputs[order].astype(np.uint32)
+        self.ends = _ends(blocks[order], outputs[order], -(-live.shape[0] // block), live.shape[1])
 
 
 class SparseConvolution:

@@ -1,0 +1,111 @@
+"""The kernel of dense products: a tile of 64 examples side by side, sums of a few outputs kept in registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import binding, ir  # type: ignore[import-untyped]
+from numba.core import types
+
+from bprune.engines.native.jit import intrinsic
+
+__all__ = ["COLUMNS", "ROWS", "TILE"]
+
+_WIDTH = 16
+TILE = 64
+"""Examples side by side."""
+
+_FEATURES = binding.get_host_cpu_features()
+ROWS, COLUMNS = (6, 4) if _FEATURES.get("avx512f") else (6, 1) if _FEATURES.get("neon") else (3, 2)
+"""Outputs, and columns of 16 examples, whose sums are kept in registers at a time: 24 of 32 registers of 16 numbers,
+24 of 32 of 4 numbers, or 12 of 16 of 8 numbers."""
+
+_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_VECTOR = ir.VectorType(_FLOAT, _WIDTH)
+_ARGUMENTS = ("sums", "sums_at", "x", "x_at", "weights", "weights_at", "step", "inputs", "rows")
+
+
+@intrinsic
+def add_products(
+    context: Any,
+    sums: Any,
+    sums_at: Any,
+    x: Any,
+    x_at: Any,
+    weights: Any,
+    weights_at: Any,
+    step: Any,
+    inputs: Any,
+    rows: Any,
+) -> Any:
+    """sums[r, n] += sum_k weights[k, r] x[k, n], for `rows` outputs r, at most `ROWS`, and `COLUMNS` columns n.
+
+    All arrays are flat: rows of sums and x are `TILE` numbers apart, rows of weights `step`. There is at least one
+    input. Products are added in the order of the inputs, whatever is computed beside them.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        named = dict(zip(_ARGUMENTS, arguments, strict=True))
+        for name, kind in zip(_ARGUMENTS, signature.args, strict=True):
+            if isinstance(kind, types.Array):
+                data = context.make_array(kind)(context, builder, named[name]).data
+                named[name] = builder.gep(data, [named[f"{name}_at"]])
+        done = builder.append_basic_block("done")
+        choice = builder.switch(named["rows"], done)
+        for count in range(1, ROWS + 1):
+            block = builder.append_basic_block(f"rows_{count}")
+            choice.add_case(_INT64(count), block)
+            builder.position_at_end(block)
+            _emit_rows(builder, count, done, **named)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    numbers, integer = types.Array(types.float32, 1, "C"), types.int64
+    given = (numbers, integer, numbers, integer, numbers, integer, integer, integer, integer)
+    return types.none(*given), generate
+
+
+def _emit_rows(builder: Any, count: int, done: Any, **named: Any) -> None:
+    """The code for a number of outputs that is known: load the sums, loop over the inputs, store the sums."""
+    before = builder.block
+    loop, after = builder.append_basic_block("inputs"), builder.append_basic_block("store")
+    places = [
+        _vector_at(builder, named["sums"], _INT64(TILE * r + _WIDTH * c)) for r in range(count) for c in range(COLUMNS)
+    ]
+    first = [builder.load(place, align=4) for place in places]
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    index = builder.phi(_INT64)
+    sums = [builder.phi(_VECTOR) for _ in places]
+    x = builder.gep(named["x"], [builder.mul(index, _INT64(TILE))])
+    weights = builder.gep(named["weights"], [builder.mul(index, named["step"])])
+    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{_WIDTH}f32", (), ir.FunctionType(_VECTOR, [_VECTOR] * 3))
+    columns = [builder.load(_vector_at(builder, x, _INT64(_WIDTH * c)), align=4) for c in range(COLUMNS)]
+    added = []
+    for r in range(count):
+        weight = _spread(builder, builder.load(builder.gep(weights, [_INT64(r)])))
+        for c in range(COLUMNS):
+            added.append(builder.call(fma, [weight, columns[c], sums[r * COLUMNS + c]]))
+    following = builder.add(index, _INT64(1))
+    index.add_incoming(_INT64(0), before)
+    index.add_incoming(following, loop)
+    for total, initial, new in zip(sums, first, added, strict=True):
+        total.add_incoming(initial, before)
+        total.add_incoming(new, loop)
+    builder.cbranch(builder.icmp_signed("<", following, named["inputs"]), loop, after)
+
+    builder.position_at_end(after)
+    for place, new in zip(places, added, strict=True):
+        builder.store(new, place, align=4)
+    builder.branch(done)
+
+
+def _vector_at(builder: Any, base: Any, shift: Any) -> Any:
+    return builder.bitcast(builder.gep(base, [shift]), ir.PointerType(_VECTOR))
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    single = builder.insert_element(nothing, number, _INT32(0))
+    return builder.shuffle_vector(single, nothing, ir.Constant(ir.VectorType(_INT32, _WIDTH), None))
