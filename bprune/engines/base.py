@@ -17,7 +17,8 @@ class Sampling(str, enum.Enum):
     AS_TRAINED = "as-trained"
     """Each layer samples the way its TFP class does: flipout, reparameterization, local reparameterization."""
     PER_EXAMPLE = "per-example"
-    """Every example has draws of its own where that is exact for each example and faster, shared weights elsewhere."""
+    """The law of each example is exact, but a draw is not one network for all: where it is faster, a first layer draws
+    its outputs, and examples whose numbers differ by a multiple of 64 share their noise. Shared weights elsewhere."""
     WEIGHTS = "weights"
     """One set of weights for all examples of a draw: every draw is one coherent network."""
 

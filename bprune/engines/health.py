@@ -137,7 +137,7 @@ def _files(folder: Path | None) -> int:
 
 def _run_noise() -> str:
     """The samplers of weights and units; the deviations of 4 096 normals are known up to a hundredth or so."""
-    from bprune.engines.native.noise import UnitNoise, WeightSampler
+    from bprune.engines.native.noise import WeightSampler, unit_noise
     from bprune.lowering.weights import Stream
 
     stream, ones = Stream("doctor", 0, 2 * _ELEMENTS), np.ones(_ELEMENTS, np.float32)
@@ -146,27 +146,28 @@ def _run_noise() -> str:
         out = np.empty(_ELEMENTS, np.float32)
         WeightSampler(0, stream, "Normal", np.zeros(_ELEMENTS), ones, ids).sample(out, 0)
         deviations.append(float(out.std()))
-    rows = np.ones((_EXAMPLES, _ELEMENTS // _EXAMPLES), np.float32)
-    for units in (rows.shape[1], np.arange(rows.shape[1]) * 2):
-        layer = np.empty_like(rows)
-        UnitNoise(0, "doctor", units).layer(layer, rows, rows, np.arange(_EXAMPLES, dtype=np.uint32), 0)
-        deviations.append(float(layer.std()))
+    deviations.append(float(unit_noise(0, "doctor", 2 * np.arange(_ELEMENTS // 64), 0).std()))
     wrong = [item for item in deviations if not 0.9 < item < 1.1]
     return f"the kernels' normals have the standard deviation {wrong[0]:.3g}" if wrong else ""
 
 
 def _run_products() -> str:
-    """The sparse product and convolution, against NumPy's."""
-    from bprune.engines.native.sparse import SparseConvolution, SparseProduct, aligned
+    """Dense and sparse products and the sparse convolution, against NumPy's."""
+    from bprune.engines.native.chain import Chain, Link, tiles_of
+    from bprune.engines.native.noise import DrawNoise
+    from bprune.engines.native.sparse import SparseConvolution, aligned
+    from bprune.lowering.ops import Dense
+    from bprune.lowering.weights import Weights
 
     generator = np.random.default_rng(0)
     kernel = generator.standard_normal((_SIDE, _SIDE)).astype(np.float32)
     kernel[generator.random(kernel.shape) < 0.8] = 0.0
-    x, out = aligned((_SIDE, _EXAMPLES)), aligned((_SIDE, _EXAMPLES))
-    x[:] = generator.standard_normal(x.shape)
-    product = SparseProduct(kernel != 0.0)
-    product.run(out, x, kernel.reshape(-1)[product.order], None)
-    right = np.allclose(out, kernel.T @ x, rtol=1e-3, atol=1e-3)
+    x, out = generator.standard_normal((_EXAMPLES, _SIDE)), np.empty((1, _EXAMPLES, _SIDE), np.float32)
+    op, right = Dense("doctor", ("x",), Weights(kernel), None, None, "doctor"), True
+    for is_sparse in (False, True):
+        chain = Chain(0, [Link(op, relu=False, sparse=is_sparse)])
+        chain.run(out, 0, 0, np.arange(_EXAMPLES), [DrawNoise(0)], mean=tiles_of(x))
+        right = right and np.allclose(out[0], x @ kernel, rtol=1e-3, atol=1e-3)
     window = kernel[:3, :3].reshape(3, 3, 1, 1)
     convolution = SparseConvolution(window != 0.0, (_PICTURE, _PICTURE))
     picture, result = aligned((1, _PICTURE, _PICTURE, 16)), aligned((1, *convolution.size, 16))
@@ -174,7 +175,7 @@ def _run_products() -> str:
     convolution.run(result, picture, window.reshape(-1)[convolution.order], None)
     corner = np.einsum("ij,ijn->n", window[..., 0, 0], picture[0, :3, :3])
     right = right and np.allclose(result[0, 0, 0], corner, rtol=1e-3, atol=1e-3)
-    return "" if right else "the kernels' sparse products differ from NumPy's"
+    return "" if right else "the kernels' products differ from NumPy's"
 
 
 def _run_images() -> str:

@@ -22,6 +22,7 @@ _NORMALS = 1 << 16
 _SIDE = 512
 _EXAMPLES = 128
 _SPARSE_SIDE, _SPARSE_SHARE = 256, 0.1
+_LAYERS, _DRAWS = 8, 4
 _COPIED_BYTES = 128 << 20
 """What all threads copy together: more than caches hold."""
 _LEAST_COPIED_BYTES = 4 << 20
@@ -60,13 +61,13 @@ def measure_rates(*, native: bool, seconds: float = _SECONDS) -> Rates:
 
     threads = usable_cores()
     copied = max(_COPIED_BYTES // threads, _LEAST_COPIED_BYTES)
-    nonzeros = round(_SPARSE_SIDE**2 * _SPARSE_SHARE)
+    sparse = 2.0 * round(_SPARSE_SIDE**2 * _SPARSE_SHARE) * _EXAMPLES * _LAYERS * _DRAWS
     with threadpool_limits(1, "blas"):
         return Rates(
             threads=threads,
             normals_per_s=_NORMALS * _calls_per_s(_normals, threads, seconds) if native else None,
             matmul_flop_per_s=2.0 * _SIDE**3 * _calls_per_s(_matmul, threads, seconds),
-            sparse_flop_per_s=2.0 * nonzeros * _EXAMPLES * _calls_per_s(_sparse, threads, seconds) if native else None,
+            sparse_flop_per_s=sparse * _calls_per_s(_sparse, threads, seconds) if native else None,
             copy_bytes_per_s=2.0 * copied * _calls_per_s(lambda: _copy(copied), threads, seconds),
         )
 
@@ -112,16 +113,20 @@ def _matmul() -> Work:
 
 
 def _sparse() -> Work:
-    from bprune.engines.native.sparse import SparseProduct, aligned
+    from bprune.engines.native.chain import Chain, Link, tiles_of
+    from bprune.engines.native.noise import DrawNoise
+    from bprune.lowering.ops import Dense
+    from bprune.lowering.weights import Weights
 
     count = _SPARSE_SIDE**2
-    live = np.zeros(count, np.bool_)
-    live[np.random.default_rng(0).permutation(count)[: round(count * _SPARSE_SHARE)]] = True
-    product = SparseProduct(live.reshape(_SPARSE_SIDE, _SPARSE_SIDE))
-    x, out = (aligned((_SPARSE_SIDE, _EXAMPLES)) for _ in range(2))
-    x[:] = 1.0
-    values = np.ones(product.order.size, np.float32)
-    return lambda: product.run(out, x, values, None)
+    kernel = np.zeros(count, np.float32)
+    kernel[np.random.default_rng(0).permutation(count)[: round(count * _SPARSE_SHARE)]] = 1.0 / _SPARSE_SIDE
+    weights = Weights(kernel.reshape(_SPARSE_SIDE, _SPARSE_SIDE))
+    link = Link(Dense("rate", ("x",), weights, None, None, "rate"), relu=False, sparse=True)
+    chain = Chain(0, [link] * _LAYERS)
+    x, out = tiles_of(np.ones((_EXAMPLES, _SPARSE_SIDE))), np.empty((_DRAWS, _EXAMPLES, _SPARSE_SIDE), np.float32)
+    examples, draws = np.arange(_EXAMPLES), [DrawNoise(0)] * _DRAWS
+    return lambda: chain.run(out, 0, 0, examples, draws, mean=x)
 
 
 def _copy(size: int) -> Work:

@@ -106,12 +106,12 @@ def test_without_tensorflow_no_engine_runs(monkeypatch: pytest.MonkeyPatch, as_j
 
 def test_kernels_that_compute_nonsense_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted bug: products whose sums are left out."""
-    from bprune.engines.native import kernels_sparse
+    from bprune.engines.native import kernels_chain
 
     assert health.try_kernels().problem == ""
-    monkeypatch.setattr(kernels_sparse, "sparse_product", lambda out, *_: out.fill(0.0))
+    monkeypatch.setattr(kernels_chain, "run_chain", lambda out, *_: out.fill(0.0))
     found = health.try_kernels()
-    assert found.problem == "the kernels' sparse products differ from NumPy's"
+    assert found.problem == "the kernels' products differ from NumPy's"
     assert found.seconds is None
 
 

@@ -34,7 +34,7 @@ def _uniform(word: AnyArray) -> AnyArray:
     return ((word >> np.uint64(1)).astype(np.float32) + np.float32(0.5)).astype(np.float64) / 2.0**31
 
 
-def numbers(purpose: str, seed: int, name: str, ids: AnyArray, draw: int, row: int) -> AnyArray:
+def numbers(purpose: str, seed: int, name: str, ids: AnyArray, draw: int, row: int | AnyArray) -> AnyArray:
     """The noise of some ids, `[id]`, float64."""
     text = f"bprune native noise 1|{purpose}|{seed}|{name}"
     key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
@@ -61,4 +61,5 @@ def weight_noise(family: str, seed: int, name: str, ids: AnyArray, draw: int) ->
 
 def unit_noise(seed: int, name: str, units: AnyArray, draw: int, example: int) -> AnyArray:
     """The standard noise of some units for an example, `[unit]`, float64."""
-    return numbers("unit", seed, name, units, draw, example)
+    units = np.asarray(units, np.int64)
+    return numbers("unit", seed, name, np.full_like(units, example % 64), draw, units)

@@ -14,8 +14,9 @@ from bprune.case.output import Output
 from bprune.engines.base import Draws, Sampling
 from bprune.engines.choose import prepare_engine
 from bprune.engines.native import NativeEngine
+from bprune.engines.native.chain import Chain, Opening, tiles_of
 from bprune.engines.native.layers import unit_ids
-from bprune.engines.native.noise import DrawNoise, UnitNoise, standard_noise
+from bprune.engines.native.noise import DrawNoise, standard_noise
 from bprune.engines.native.weights import ValueDraw, WeightDraw
 from bprune.errors import UsageError
 from bprune.inference.antithetic import pair_draws
@@ -106,11 +107,10 @@ def test_weights_of_a_pair_are_opposite_bit_for_bit(family: str) -> None:
 
 
 def test_units_of_a_pair_are_opposite_bit_for_bit() -> None:
-    zeros, ones, examples = np.zeros((3, 40), np.float32), np.ones((3, 40), np.float32), np.arange(3, dtype=np.uint32)
-    found = []
-    for noise in (DrawNoise.of(draw, antithetic=True) for draw in (4, 5)):
-        found.append(np.empty((3, 40), np.float32))
-        UnitNoise(SEED, "a", 40).layer(found[-1], zeros, ones, examples, noise.number, sign=noise.sign)
+    chain = Chain(SEED, [], Opening("a", np.arange(40), relu=False))
+    found, ones = np.empty((2, 3, 40), np.float32), np.ones((3, 40))
+    draws = [DrawNoise.of(draw, antithetic=True) for draw in (4, 5)]
+    chain.run(found, 0, 0, np.arange(3), draws, mean=tiles_of(0.0 * ones), std=tiles_of(ones))
     np.testing.assert_array_equal(found[0], -found[1])
     assert np.abs(found[0]).max() > 1.0
 

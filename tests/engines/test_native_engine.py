@@ -16,7 +16,7 @@ from bprune.arrays import AnyArray, FloatArray
 from bprune.case.output import Output
 from bprune.engines.base import Sampling
 from bprune.engines.native import NativeEngine
-from bprune.engines.native.dense import MomentsStep
+from bprune.engines.native.dense import ChainStep
 from bprune.engines.native.layers import MomentsLayer
 from bprune.engines.native.noise import standard_noise
 from bprune.engines.tensorflow import TensorFlowEngine
@@ -137,7 +137,9 @@ def test_cached_moments_have_the_law_of_drawn_weights(bias: str, constant: int) 
     program = wide_program(bias=bias, constant=constant)
     engine = NativeEngine(program, Output.PREDICTION, 0)
     assert engine.sampling is Sampling.PER_EXAMPLE
-    assert isinstance(engine.steps[0], MomentsStep)
+    (step,) = engine.steps
+    assert isinstance(step, ChainStep)
+    assert step.is_cached
     assert same_law(sample(program, Sampling.PER_EXAMPLE, 1), sample(program, Sampling.WEIGHTS, 2))
 
 
@@ -170,7 +172,7 @@ def test_examples_of_a_draw_are_independent_with_cached_moments() -> None:
 def test_other_families_are_drawn(family: str, bias: str) -> None:
     engine = NativeEngine(wide_program(family, bias), Output.PREDICTION, 0)
     assert engine.sampling is Sampling.WEIGHTS
-    assert not any(isinstance(step, MomentsStep) for step in engine.steps)
+    assert not any(isinstance(step, ChainStep) and step.is_cached for step in engine.steps)
 
 
 def test_the_engines_have_one_law(request: pytest.FixtureRequest) -> None:

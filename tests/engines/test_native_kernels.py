@@ -13,9 +13,9 @@ import pytest
 from scipy.special import log_softmax
 
 from bprune.arrays import AnyArray, Float64Array, FloatArray
-from bprune.engines.native.noise import UnitNoise, WeightSampler
+from bprune.engines.native.noise import WeightSampler
 from bprune.lowering.weights import Stream
-from tests.engines.native_noise_oracle import unit_noise, weight_noise
+from tests.engines.native_noise_oracle import weight_noise
 
 FAMILIES = ["Normal", "LogNormal", "Laplace"]
 SIZES = [0, 1, 63, 64, 65, 1_500]
@@ -89,28 +89,6 @@ def test_read_only_parameters_are_taken() -> None:
     assert np.isfinite(out).all()
 
 
-@pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize(("examples", "units"), [(0, 5), (3, 0), (1, 1), (7, 10), (5, 64), (3, 130)])
-def test_a_layer_is_drawn_from_its_moments(examples: int, units: int, relu: bool) -> None:
-    rng = np.random.default_rng(units)
-    mean = rng.normal(0.2, 1.0, (examples, units)).astype(np.float32)
-    std = rng.uniform(0.0, 2.0, (examples, units)).astype(np.float32)
-    numbers, out = rng.permutation(1_000)[:examples].astype(np.uint32), np.empty_like(mean)
-    for ids in (np.arange(units), rng.permutation(2_000)[:units]):
-        UnitNoise(3, "a#0", ids).layer(out, mean, std, numbers, 4, relu=relu)
-        noise = np.array([unit_noise(3, "a#0", ids, 4, int(n)) for n in numbers]).reshape(examples, units)
-        expected = mean + std * noise
-        np.testing.assert_allclose(out, np.maximum(expected, 0.0) if relu else expected, rtol=1e-6, atol=5e-6)
-
-
-def test_a_layer_may_be_drawn_in_place_and_keeps_nan() -> None:
-    mean = np.array([[1.0, np.nan, -3.0]], np.float32)
-    std = np.array([[0.5, 1.0, np.nan]], np.float32)
-    UnitNoise(3, "a", 3).layer(mean, mean, std, np.zeros(1, np.uint32), 4, relu=True)
-    assert np.isnan(mean[0, 1:]).all()
-    assert np.isfinite(mean[0, 0])
-
-
 def run_softmax(logits: FloatArray, *, out: bool = True) -> tuple[FloatArray, Float64Array, Float64Array, Float64Array]:
     from bprune.engines.native.kernels_softmax import softmax_statistics
 
@@ -173,10 +151,6 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     whole = np.zeros(6, np.float32)
     WeightSampler(1, stream, "Normal", ones, ones).sample(whole, 0)
     assert (whole[4:] == 0.0).all()
-    mean = np.ones((2, 3), np.float32)
-    for units, examples in ((2, 2), (3, 1)):
-        with pytest.raises(ValueError, match=f"no moments of {examples} examples and {units} units"):
-            UnitNoise(1, "a", units).layer(mean, mean, mean, np.zeros(examples, np.uint32), 0)
 
 
 @pytest.mark.parametrize("wrong", range(5))
@@ -210,21 +184,8 @@ def _sampling() -> Callable[[int], AnyArray]:
     return work
 
 
-def _layering() -> Callable[[int], AnyArray]:
-    mean = np.random.default_rng(2).normal(size=(300, 100)).astype(np.float32)
-    noise = UnitNoise(3, "a", np.arange(7, 107))
-
-    def work(draw: int) -> AnyArray:
-        out = np.empty_like(mean)
-        noise.layer(out, mean, np.abs(mean), np.arange(300, dtype=np.uint32), draw)
-        return out
-
-    return work
-
-
-@pytest.mark.parametrize("make", [_sampling, _layering])
-def test_two_threads_get_what_one_gets(make: Callable[[], Callable[[int], AnyArray]]) -> None:
-    work = make()
+def test_two_threads_get_what_one_gets() -> None:
+    work = _sampling()
     alone = [work(draw) for draw in range(60)]
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(work, range(60)))
@@ -232,27 +193,27 @@ def test_two_threads_get_what_one_gets(make: Callable[[], Callable[[int], AnyArr
     assert not np.array_equal(alone[0], alone[1])
 
 
-@pytest.mark.parametrize("name", ["sample_whole", "sample_chosen", "sample_layer"])
+@pytest.mark.parametrize("name", ["sample_whole", "sample_chosen", "fill_units"])
 def test_noise_is_vectorised(name: str) -> None:
     """The square roots of Box and Muller are packed ones, whatever the width; scalar ones would be 8 times slower."""
     from llvmlite import binding  # type: ignore[import-untyped]
 
-    from bprune.engines.native import kernels
+    from bprune.engines.native import kernels, kernels_chain
 
     if not binding.get_host_cpu_features().get("avx2"):
         pytest.skip("LLVM finds scalar code cheaper on CPUs without packed multiplication of integers")
     numba: Any = importlib.import_module("numba")
     fresh = numba.njit(fastmath={"contract", "reassoc", "arcp", "nsz"}, error_model="numpy")(
-        getattr(kernels, name).py_func
+        getattr(kernels_chain if name == "fill_units" else kernels, name).py_func
     )
-    flat, square, word = numba.float32[::1], numba.float32[:, ::1], numba.uint32[::1]
+    flat, word = numba.float32[::1], numba.uint32[::1]
     pair = numba.typeof((np.uint32(0), np.uint32(0)))
     law = (numba.int64, numba.float32, pair, pair)
     fresh.compile(
         {
             "sample_whole": (flat, flat, flat, *law),
             "sample_chosen": (flat, flat, flat, word, numba.int64[::1], numba.uint16[::1], word, *law),
-            "sample_layer": (square, square, square, word, word, word, numba.boolean, *law[1:]),
+            "fill_units": (flat, word, pair, pair),
         }[name]
     )
     (code,) = fresh.inspect_llvm().values()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bprune.arrays import AnyArray, FloatArray
-from bprune.engines.native.noise import UnitNoise, WeightSampler, noise_key, standard_noise
+from bprune.engines.native.noise import WeightSampler, noise_key, standard_noise
+from bprune.engines.native.noise import unit_noise as unit_numbers
 from bprune.lowering.weights import Stream
 from tests.engines.native_noise_oracle import philox, unit_noise, weight_noise
 
@@ -32,14 +32,6 @@ def kernel_words(counter: int, key: int, rounds: int) -> list[int]:
 def oracle_words(counter: int, key: int, rounds: int) -> list[int]:
     parts = [np.array([counter >> shift & 0xFFFFFFFF]) for shift in (0, 32, 64, 96)]
     return [int(word[0]) for word in philox(parts, key, rounds)]
-
-
-def layer(noise: UnitNoise, units: int, examples: AnyArray, draw: int, sign: float = 1.0) -> FloatArray:
-    """The units' standard noise, `[example, unit]`."""
-    shape = (len(examples), units)
-    out = np.empty(shape, np.float32)
-    noise.layer(out, np.zeros(shape, np.float32), np.ones(shape, np.float32), examples, draw, sign=sign)
-    return out
 
 
 @pytest.mark.parametrize(("place", "words"), KNOWN.items())
@@ -74,11 +66,12 @@ def test_far_ids_have_the_numbers_of_the_description() -> None:
 
 @pytest.mark.parametrize("units", [1, 10, 16, 17, 64, 65, 100, 400])
 def test_units_have_the_numbers_of_the_description(units: int) -> None:
-    examples = np.array([0, 5, 2**32 - 1], np.uint32)
-    found = layer(UnitNoise(4, "a/kernel#0", units), units, examples, 2**32 + 1)
-    for row, example in zip(found, examples, strict=True):
-        expected = unit_noise(4, "a/kernel#0", np.arange(units), 2**32 + 1, int(example))
-        np.testing.assert_allclose(row, expected, rtol=1e-6, atol=1e-6)
+    found = unit_numbers(4, "a/kernel#0", np.arange(units), 2**32 + 1)
+    assert found.shape == (64, units)
+    for place in (0, 5, 63):
+        for example in (place, place + 64, 2**32 - 64 + place):
+            expected = unit_noise(4, "a/kernel#0", np.arange(units), 2**32 + 1, example)
+            np.testing.assert_allclose(found[place], expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -93,14 +86,12 @@ def test_a_number_is_the_same_whatever_is_made_beside_it(family: str, share: flo
 
 
 def test_units_have_the_same_numbers_whatever_is_made_beside_them() -> None:
-    """Bit for bit: some units, in any order; some examples, alone or together."""
-    units, examples = 300, np.arange(40, dtype=np.uint32)
-    whole = layer(UnitNoise(3, "a", units), units, examples, 5)
+    """Bit for bit: some units, in any order."""
+    units = 300
+    whole = unit_numbers(3, "a", np.arange(units), 5)
     rng = np.random.default_rng(2)
     for chosen in (np.flatnonzero(rng.random(units) < 0.3), rng.permutation(units), np.array([299]), np.arange(0)):
-        np.testing.assert_array_equal(layer(UnitNoise(3, "a", chosen), chosen.size, examples, 5), whole[:, chosen])
-    some = np.array([7, 3, 39], np.uint32)
-    np.testing.assert_array_equal(layer(UnitNoise(3, "a", units), units, some, 5), whole[some])
+        np.testing.assert_array_equal(unit_numbers(3, "a", chosen, 5), whole[:, chosen])
 
 
 def test_seed_stream_purpose_and_draw_give_other_numbers() -> None:
@@ -115,7 +106,7 @@ def test_seed_stream_purpose_and_draw_give_other_numbers() -> None:
         standard_noise(3, stream, "Normal", ids, 6),
         standard_noise(3, stream, "Normal", ids, 5 + 2**32),
         standard_noise(3, Stream("a/kernel", 1, 64), "Normal", ids, 5),
-        layer(UnitNoise(3, stream.key, 64), 64, np.zeros(1, np.uint32), 5)[0],
+        unit_numbers(3, stream.key, ids, 5)[0],
     ]
     for other in others:
         assert np.abs(np.corrcoef(one, other)[0, 1]) < 0.6
@@ -128,9 +119,6 @@ def test_the_antithetic_draw_has_the_opposite_noise() -> None:
         sampler = WeightSampler(1, Stream("a", 0, 200), "Normal", np.zeros(200), np.ones(200))
         sampler.sample(place, 3, sign)
     np.testing.assert_array_equal(out[0], -out[1])
-    examples = np.arange(3, dtype=np.uint32)
-    for units in (UnitNoise(1, "a", 70), UnitNoise(1, "a", np.arange(5, 75))):
-        np.testing.assert_array_equal(layer(units, 70, examples, 3), -layer(units, 70, examples, 3, -1.0))
 
 
 def test_ids_are_not_repeated() -> None:

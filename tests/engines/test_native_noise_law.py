@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from bprune.arrays import AnyArray
-from bprune.engines.native.noise import UnitNoise, standard_noise
+from bprune.engines.native.noise import standard_noise, unit_noise
 from bprune.lowering.weights import Stream
 
 ALARM = 1e-6
@@ -21,10 +21,9 @@ def normals(count: int, *, seed: int = 3, draw: int = 5, name: str = "a/kernel")
     return standard_noise(seed, Stream(name, 0, count), "Normal", np.arange(count), draw)
 
 
-def units(examples: AnyArray, count: int, draw: int = 5) -> AnyArray:
-    out = np.empty((len(examples), count), np.float32)
-    UnitNoise(3, "a/kernel#0", count).layer(out, np.zeros_like(out), np.ones_like(out), examples, draw)
-    return out
+def units(count: int, draws: range) -> AnyArray:
+    """Noise of units, `[draw, place, unit]`."""
+    return np.stack([unit_noise(3, "a/kernel#0", np.arange(count), draw) for draw in draws])
 
 
 def fits(numbers: AnyArray, distribution: Callable[[AnyArray], AnyArray]) -> bool:
@@ -74,7 +73,7 @@ def test_ten_million_normals_have_their_law() -> None:
 
 
 def test_units_have_the_law_of_normals() -> None:
-    numbers = units(np.arange(1 << 14, dtype=np.uint32), 100)
+    numbers = units(100, range(1 << 8)).reshape(-1, 100)
     assert fits(numbers.reshape(-1), special.ndtr)
     assert moments_fit(numbers)
     assert tails_fit(numbers)
@@ -114,20 +113,28 @@ def test_ids_are_independent(lag: int) -> None:
     assert not are_independent(numbers[lag:], numbers[:-lag])
 
 
-def test_examples_are_independent() -> None:
-    numbers = units(np.arange(4 * SIDE, dtype=np.uint32), 256)
-    for lag in (1, 2, 64):
-        assert are_independent(numbers[lag:], numbers[:-lag])
-    assert are_independent(numbers[1:, 1:], numbers[:-1, :-1])
-    same = units(np.zeros(4 * SIDE, np.uint32), 256)  # the example's number is not used
-    assert not are_independent(same[1:], same[:-1])
+def test_places_and_units_and_draws_are_independent() -> None:
+    """Neighbours in one of them, or in several: 16 is the other number of a pair, 32 the next pair of a counter."""
+    numbers = units(SIDE // 4, range(40))
+    for lag in (1, 2, 15, 16, 17, 32, 48):
+        assert are_independent(numbers[:, lag:], numbers[:, :-lag])
+    for lag in (1, 16, 64):
+        assert are_independent(numbers[..., lag:], numbers[..., :-lag])
+    assert are_independent(numbers[1:], numbers[:-1])
+    assert are_independent(numbers[:, 1:, 1:], numbers[:, :-1, :-1])
+    assert are_independent(numbers[1:, 1:, 1:], numbers[:-1, :-1, :-1])
+    same = np.broadcast_to(numbers[:, :1], numbers.shape)  # the place is not used
+    assert not are_independent(same[:, 1:], same[:, :-1])
 
 
-def test_example_and_draw_and_id_are_not_interchangeable() -> None:
-    """Noise of draw 1 and example 2 is not that of draw 2 and example 1, nor of neighbouring ids."""
-    numbers = np.stack([units(np.arange(8, dtype=np.uint32), SIDE, draw) for draw in range(8)])
+def test_place_and_draw_and_unit_are_not_interchangeable() -> None:
+    """Noise of draw 1 and place 2 is not that of draw 2 and place 1, nor of neighbouring units; nor place and unit."""
+    numbers = units(SIDE, range(8))
     above = np.triu_indices(8, 1)
-    first, second = numbers[above], numbers.swapaxes(0, 1)[above]
+    first, second = numbers[above], numbers[above[::-1]]
     assert are_independent(first, second)
     assert are_independent(first[..., 1:], second[..., :-1])
     assert not are_independent(first, second + np.float32(0.05) * first)
+    square = units(64, range(64))
+    places, others = (square[:, one, two] for one, two in (np.triu_indices(64, 1), np.triu_indices(64, 1)[::-1]))
+    assert are_independent(places, others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,9 +61,14 @@ class Chain:
         seed: The run's seed.
         links: The layers that are products, in order.
         opening: What comes before them, or None.
+
+    Raises:
+        ValueError: If there is no layer, or one does not take what the one before gives.
     """
 
     def __init__(self, seed: int, links: Sequence[Link], opening: Opening | None = None) -> None:
+        self._has_opening = opening is not None
+        self._inputs, self._outputs = _ends(links, opening)
         units = np.zeros(0, np.uint32) if opening is None else opening.units.astype(np.uint32)
         key = noise_key(seed, opening.name, "unit") if opening else (np.uint32(0), np.uint32(0))
         self._opening = (units, key, bool(opening and opening.relu))
@@ -103,48 +109,107 @@ class Chain:
 
         Returns:
             The index of the first draw with a value that is not finite, or -1.
+
+        Raises:
+            ValueError: If the arrays do not fit together, or to the chain.
         """
         from bprune.engines.native.kernels_chain import run_chain
 
-        none = np.zeros(0, np.float32)
         given = mean.shape[1] if mean is not None else 0 if rows is None else rows.shape[2]
+        self._check_out(out, (begin, begin + len(draws)), (start, start + examples.size), softmax=softmax)
+        self._check_inputs(examples.size, len(draws), given, mean, std, rows)
+        if not len(draws) or not examples.size:
+            return -1
         numbers = np.array([noise.number for noise in draws], np.uint64)
         halves = np.stack([numbers & np.uint64(0xFFFFFFFF), numbers >> np.uint64(32)], axis=1).astype(np.uint32)
         signs = np.array([noise.sign for noise in draws], np.float32)
-        places = np.zeros(-(-examples.size // PLACES) * PLACES, np.int64)
-        places[: examples.size] = examples % PLACES
-        for tile in range(0, places.size, PLACES):  # what fills up the last tile goes on counting
-            missing = np.arange(max(examples.size - tile, 0), PLACES)
-            places[tile + missing] = (places[tile] + missing) % PLACES
-        inputs = [none if item is None else _flat(item) for item in (mean, std, rows)]
-        first: int = run_chain(
-            out,
-            begin,
-            start,
-            examples.size,
-            softmax,
-            halves,
-            signs,
-            min(self._group, len(draws)),
-            *inputs,
-            given,
-            places,
-            *self._opening,
-            *self._tables,
-        )
+        arguments: list[Any] = [out, int(begin), int(start), int(examples.size), bool(softmax), halves, signs]
+        arguments += [min(self._group, len(draws)), *map(_flat, (mean, std, rows)), given, _places(examples)]
+        arguments += [*self._opening, *self._tables]
+        first: int = run_chain(*arguments)
         return first
+
+    def _check_out(self, out: FloatArray, draws: tuple[int, int], examples: tuple[int, int], *, softmax: bool) -> None:
+        """Whether the results have a place: the kernel itself writes wherever it is told to."""
+        classes = max(self._outputs, 2) if softmax and self._outputs else self._outputs
+        ends = zip((draws, examples), out.shape, strict=False)
+        if (
+            out.ndim != 3
+            or out.shape[2] != classes
+            or not all(0 <= first <= end <= size for (first, end), size in ends)
+        ):
+            raise ValueError(
+                f"draws {draws[0]} to {draws[1]} of examples {examples[0]} to {examples[1]}, {classes} numbers each, "
+                f"have no place in an array of the shape {out.shape}"
+            )
+        if out.dtype != np.float32 or not out.flags.c_contiguous or not out.flags.writeable:
+            raise ValueError("the results of a chain go to a contiguous array of float32 that can be written")
+        if softmax and not self._outputs:
+            raise ValueError("there are no class probabilities of a chain without outputs")
+
+    def _check_inputs(
+        self,
+        examples: int,
+        draws: int,
+        given: int,
+        mean: FloatArray | None,
+        std: FloatArray | None,
+        rows: AnyArray | None,
+    ) -> None:
+        """Whether all inputs are there that the kernel reads."""
+        if (mean is None) == (rows is None) or (std is not None) != self._has_opening:
+            raise ValueError("a chain takes means or rows, and deviations if and only if it begins with moments")
+        if given != self._inputs:
+            raise ValueError(f"a chain that takes {self._inputs} features does not take {given}")
+        if rows is not None:
+            fits = rows.shape == (draws, examples, given)
+        else:
+            shapes = [item.shape for item in (mean, std) if item is not None]
+            least = -(-examples // PLACES)
+            fits = all(len(shape) == 3 and shape[0] >= least and shape[1:] == (given, PLACES) for shape in shapes)
+        if not fits:
+            found = [item.shape for item in (mean, std, rows) if item is not None]
+            raise ValueError(f"inputs of the shape {found} are not those of {draws} draws of {examples} examples")
 
 
 def tiles_of(values: AnyArray) -> FloatArray:
     """`[example, feature]` as `[tile, feature, 64]`, float32; what is missing in the last tile is 0."""
     examples, features = values.shape
     tiles = np.zeros((-(-examples // PLACES), PLACES, features), np.float32)
-    tiles.reshape(-1, features)[:examples] = values
+    tiles.reshape(len(tiles) * PLACES, features)[:examples] = values
     return np.ascontiguousarray(tiles.transpose(0, 2, 1))
 
 
-def _flat(values: AnyArray) -> FloatArray:
-    return np.require(values, np.float32, ["C", "W"]).reshape(-1)
+def _flat(values: AnyArray | None) -> FloatArray:
+    return np.zeros(0, np.float32) if values is None else np.require(values, np.float32, ["C", "W"]).reshape(-1)
+
+
+def _places(examples: AnyArray) -> AnyArray:
+    """The places of examples in the noise, `[tile * 64]`, int64; what fills up the last tile goes on counting."""
+    places = np.zeros(-(-examples.size // PLACES) * PLACES, np.int64)
+    places[: examples.size] = examples % PLACES
+    filled = np.arange(examples.size, places.size)
+    if filled.size:
+        start = places.size - PLACES
+        places[filled] = (places[start] + filled - start) % PLACES
+    return places
+
+
+def _ends(links: Sequence[Link], opening: Opening | None) -> tuple[int, int]:
+    """How many features a chain takes, and how many numbers it gives."""
+    if not links and opening is None:
+        raise ValueError("a chain has at least one layer")
+    taken = None if opening is None else opening.units.size
+    given = taken
+    for op in (link.op for link in links):
+        inputs, outputs = op.kernel.shape
+        inputs -= 0 if op.constant is None else op.constant.size
+        if inputs < 0 or given not in (None, inputs) or not (op.bias is None or op.bias.loc.size == outputs):
+            raise ValueError(
+                f"the layer {op.name!r} takes {inputs} features and gives {outputs}, not what is around it"
+            )
+        taken, given = inputs if taken is None else taken, outputs
+    return int(taken or 0), int(given or 0)
 
 
 class _Tables:
@@ -195,7 +260,8 @@ class _Tables:
             return at
         parts = [item.reshape(-1)[order[chosen]] for item in (weights.loc, weights.scale, weights.ids)]
         targets = None if chosen.size == order.size else chosen
-        table = WeightSampler(self._seed, weights.stream, weights.family, *parts, targets).table
+        loc, scale, ids = parts
+        table = WeightSampler(self._seed, weights.stream, weights.family, loc, scale, ids, targets).table
         start = self._put("loc", table.loc)
         self._put("scale", table.scale)
         counters, ends, targets = table.counters, table.ends, table.targets

@@ -64,9 +64,7 @@ class ChainStep:
         numbers = block.examples[:examples]
         if rows is not None:
             rows = rows[:, :examples]
-        return self._chain.run(
-            out, begin, start, numbers, block.draws, mean=mean, std=std, rows=rows, softmax=softmax
-        )
+        return self._chain.run(out, begin, start, numbers, block.draws, mean=mean, std=std, rows=rows, softmax=softmax)
 
 
 def _opening(link: Link) -> Opening:

@@ -26,10 +26,11 @@ import numba
 from llvmlite import binding  # type: ignore[import-untyped]
 from numba import extending
 from numba.core import caching, event
+from numba.core.registry import cpu_target
 
 from bprune.engines.compilation import tell_watchers
 
-__all__ = ["cache_folder", "inlined", "intrinsic", "kernel", "ready_kernels"]
+__all__ = ["cache_folder", "inlined", "intrinsic", "kernel", "ready_kernels", "target_has"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,6 +105,18 @@ class _Compilations(_Listener):  # type: ignore[misc]
 
 
 _event.register("numba:compile", _Compilations())
+
+
+@functools.cache
+def target_has(feature: str) -> bool:
+    """Whether kernels are compiled for CPUs with a feature: those of this one, or what NUMBA_CPU_FEATURES says.
+
+    Args:
+        feature: LLVM's name of it, like `avx512f`.
+    """
+    context: Any = cpu_target.target_context
+    _, _, features = context.codegen().magic_tuple()
+    return f"+{feature}" in features.split(",")
 
 
 class _KernelCache(_FunctionCache):  # type: ignore[misc]

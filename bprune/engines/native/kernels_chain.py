@@ -265,7 +265,7 @@ def run_chain(
             outputs become 0; where its kernel, its bias (in `template`), its constants, its ends begin; blocks of
             inputs; where the inputs of its live weights begin.
         constants: Features that are the same for all examples, float32.
-        ends: Where weights of outputs end, of sparse layers, int64; see `kernels_sparse.sparse_product`.
+        ends: Where weights of outputs end, of sparse layers, int64; see `sparse.SparseProduct`.
         inputs: Inputs of live weights, of sparse layers, uint32.
         template: `[value]`, float32: all weights of a draw; sampled ones are replaced.
         tensors: `[tensor, 11]`, int64, of sampled tensors: family; where it begins in `template`, and its size; where

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
-from bprune.engines.native.jit import intrinsic
+from bprune.engines.native.jit import intrinsic, target_has
 
 __all__ = ["COLUMNS", "ROWS", "TILE"]
 
@@ -15,8 +15,7 @@ _WIDTH = 16
 TILE = 64
 """Examples side by side."""
 
-_FEATURES = binding.get_host_cpu_features()
-ROWS, COLUMNS = (6, 4) if _FEATURES.get("avx512f") else (6, 1) if _FEATURES.get("neon") else (3, 2)
+ROWS, COLUMNS = (6, 4) if target_has("avx512f") else (6, 1) if target_has("neon") else (3, 2)
 """Outputs, and columns of 16 examples, whose sums are kept in registers at a time: 24 of 32 registers of 16 numbers,
 24 of 32 of 4 numbers, or 12 of 16 of 8 numbers."""
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
-from bprune.engines.native.jit import intrinsic, kernel
+from bprune.engines.native.jit import intrinsic, kernel, target_has
 
 __all__ = ["LONGEST_RUN", "add_live_products", "sparse_convolution"]
 
 _WIDTH = 16
-LONGEST_RUN = 12 if binding.get_host_cpu_features().get("avx512f") else 6
+LONGEST_RUN = 12 if target_has("avx512f") else 6
 """Columns whose sums are kept in registers at a time: 32 registers of 16 numbers, or as many bytes in smaller ones."""
 
 _f = np.float32

@@ -5,8 +5,9 @@ Native noise version 1, a part of what a seed means:
 1. A stream has a key of 64 bits, `BLAKE2b-64("bprune native noise 1|PURPOSE|SEED|NAME")` read as two little-endian
    32-bit numbers `k0, k1`. PURPOSE is `normal` for the weights of Normal and LogNormal posteriors, `laplace` for those
    of Laplace posteriors, `unit` for the units of a layer; NAME is the key of the stream, of a layer that of its kernel.
-2. The element with the id `i` (of a weight; for a unit, the number of the example modulo 64) has the place `c = 16 (i div 64) + i mod 16`, and takes the output `q = (i div 16) mod 4`
-   of that place: 64 elements share 16 places, so that 16 of them are made at once.
+2. The element with the id `i` (that of a weight; of a unit's noise, the example's number modulo 64) has the place
+   `c = 16 (i div 64) + i mod 16`, and takes the output `q = (i div 16) mod 4` of that place: 64 elements share 16
+   places, so that 16 of them are made at once. Examples that are 64 apart share the noise of a unit in a draw.
 3. Philox4x32-7 (Salmon et al. 2011) with the key `(k0, k1)` and the counter `(c, DRAW mod 2^32, DRAW div 2^32, ROW)`
    gives four words `w0 ... w3`. ROW is 0 for weights, the unit's id for units.
 4. A word `w` has the uniform number `u(w) = (w div 2 + 1/2) 2^-31`, rounded to float32, in (0, 1].
@@ -30,7 +31,15 @@ import numpy as np
 from bprune.arrays import AnyArray, FloatArray
 from bprune.lowering.weights import Stream
 
-__all__ = ["NATIVE_NOISE_VERSION", "DrawNoise", "SampleTable", "WeightSampler", "noise_key", "standard_noise", "unit_noise"]
+__all__ = [
+    "NATIVE_NOISE_VERSION",
+    "DrawNoise",
+    "SampleTable",
+    "WeightSampler",
+    "noise_key",
+    "standard_noise",
+    "unit_noise",
+]
 
 NATIVE_NOISE_VERSION = 1
 
@@ -169,9 +178,7 @@ def _choose(table: SampleTable, ids: AnyArray, targets: AnyArray | None) -> Samp
     else:
         goals = (order if targets is None else targets.reshape(-1)[order]).astype(np.uint32)
     sources = (places[order] % (4 * _BLOCK)).astype(np.uint16)
-    return SampleTable(
-        table.family, table.key, table.loc[order], table.scale[order], counters, ends, sources, goals
-    )
+    return SampleTable(table.family, table.key, table.loc[order], table.scale[order], counters, ends, sources, goals)
 
 
 def standard_noise(seed: int, stream: Stream, family: str, ids: AnyArray, draw: int) -> FloatArray:
@@ -191,7 +198,7 @@ def standard_noise(seed: int, stream: Stream, family: str, ids: AnyArray, draw: 
 
 
 def unit_noise(seed: int, name: str, units: AnyArray, draw: int) -> FloatArray:
-    """Standard normals of the units of a layer in one draw, `[place, unit]`: an example's place is its number modulo 64.
+    """Standard normals of the units of a layer in one draw, `[place, unit]`; an example's place: its number modulo 64.
 
     Examples that are 64 apart share the noise of a draw (local reparameterization): each has draws of its own law, and
     making noise costs next to nothing where examples are many.

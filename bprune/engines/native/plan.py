@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from bprune.engines.base import Sampling
 from bprune.engines.native.block import Step
+from bprune.engines.native.chain import Link
 from bprune.engines.native.convolutions import PoolStep, SparseConvStep
 from bprune.engines.native.dense import ChainStep, ProductStep
-from bprune.engines.native.chain import Link
 from bprune.engines.native.layers import unit_ids
 from bprune.engines.native.rest import ArrayStep, GraphStep
 from bprune.lowering.ops import Activation, Conv, Dense, Function, Op, Pool
