@@ -78,7 +78,7 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
             engine.draw(inputs, range(2))
             engine.draw_some(inputs, range(2), np.arange(len(inputs)))
             DrawLoop(engine, inputs, 2)()
-for known in (ahead, {name: kinds for name, kinds in ahead.items() if name != "sample_layer"}):
+for known in (ahead, {name: kinds for name, kinds in ahead.items() if name != "run_chain"}):
     print([name for name, kinds in ready_kernels().items() if not set(kinds) <= set(known.get(name, []))])
 """
 
@@ -90,4 +90,4 @@ def test_a_run_needs_no_kernel_that_was_not_compiled_ahead(samples: Path) -> Non
     """
     command = [sys.executable, "-c", _EVERYTHING, str(samples)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.stdout.splitlines() == ["[]", "['sample_layer']"], done.stderr
+    assert done.stdout.splitlines() == ["[]", "['run_chain']"], done.stderr
