@@ -30,6 +30,8 @@ class ChainStep:
         first = links[0].op
         self.source, self.name = first.inputs[0], name
         self.is_fixed, self.is_cached = is_fixed, cached
+        made = {link.op.name for link in links} | {link.op.inputs[0] for link in links[1:]}
+        self.hidden = frozenset(made - {name})
         self._units = links[-1].op.kernel.shape[1]
         self._moments: MomentsLayer | None = None
         opening = None

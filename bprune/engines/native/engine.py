@@ -22,6 +22,7 @@ from bprune.engines.machine import usable_cores
 from bprune.engines.native.block import Block
 from bprune.engines.native.dense import ChainStep
 from bprune.engines.native.noise import DrawNoise
+from bprune.engines.native.pictures import PictureStep
 from bprune.engines.native.plan import plan_steps
 from bprune.engines.native.rest import GraphStep
 from bprune.engines.tensorflow import Precision
@@ -85,13 +86,18 @@ class NativeEngine:
         shape = program.shapes[program.outputs[0]]
         self._has_softmax = kind is Output.LOGITS and len(shape) == 1
         self.output_size = max(shape.size, 2) if kind is not Output.PREDICTION else shape.size
-        self._widest = max(item.size for item in program.shapes.values())
+        self._widest = self._widest_kept()
         last = self.steps[-1] if self.steps else None
         self._last = last if self._has_softmax and isinstance(last, ChainStep) else None
         self._is_chain = self._last is not None and len(self.steps) == 1
         calls = any(isinstance(step, GraphStep) and step.has_layers for step in self.steps)
         self._block_bytes = _CALLED_BLOCK_BYTES if calls else _BLOCK_BYTES
         self.block = self._fitting_block()
+
+    def _widest_kept(self) -> int:
+        """The size of the largest tensor of an example that is ever kept as a whole."""
+        hidden = {name for step in self.steps if isinstance(step, (ChainStep, PictureStep)) for name in step.hidden}
+        return max(item.size for name, item in self._program.shapes.items() if name not in hidden)
 
     def describe(self) -> list[str]:
         """How each layer is drawn, a line each."""

@@ -11,10 +11,10 @@ from bprune.arrays import AnyArray
 from bprune.engines.native.block import Block
 from bprune.engines.native.weights import WeightDraw
 from bprune.engines.tensorflow.emit import emit
-from bprune.lowering.ops import Activation, Affine, Function, Op, Reshape
-from bprune.lowering.program import weights_of
+from bprune.lowering.ops import Activation, Affine, Function, Op, Pool, Pooling, Reshape
+from bprune.lowering.program import Program, weights_of
 
-__all__ = ["ArrayStep", "GraphStep"]
+__all__ = ["ArrayStep", "GraphStep", "PoolStep"]
 
 
 class ArrayStep:
@@ -89,3 +89,28 @@ class GraphStep:
             parts.append([np.asarray(item, np.float32) for item in self._run(inputs, weights)])
         for name, values in zip(self._wanted, zip(*parts, strict=True), strict=True):
             block.random[name] = np.stack(values)
+
+
+class PoolStep:
+    """Two-dimensional pooling.
+
+    Args:
+        op: The operation.
+        program: The program.
+    """
+
+    def __init__(self, op: Pool, program: Program) -> None:
+        self._op, self._shape = op, program.shapes[op.name]
+        self.describe = ""
+
+    def run(self, block: Block) -> None:
+        """See `Step.run`."""
+        from bprune.engines.native.kernels_images import pool_rows
+
+        op = self._op
+        rows = np.require(block.rows(op.inputs[0]), np.float32, ["C", "W"])
+        out = np.empty((len(rows), *self._shape), np.float32)
+        window, strides = (op.window[0], op.window[1]), (op.strides[0], op.strides[1])
+        before = (op.pads[0][0], op.pads[1][0])
+        pool_rows(out, rows, window, strides, before, op.pooling is Pooling.AVERAGE)
+        block.put(op.name, out)
