@@ -123,7 +123,7 @@ def try_kernels() -> Kernels:
     folder = cache_folder()
     before = _files(folder)
     try:
-        problem = _run_noise() or _run_products() or _run_images() or _run_softmax()
+        problem = _run_noise() or _run_products() or _run_convolutions() or _run_images() or _run_softmax()
     except Exception as error:
         problem = f"the kernels do not run: {_told(error)}"
     seconds = None if problem else time.perf_counter() - start
@@ -152,10 +152,9 @@ def _run_noise() -> str:
 
 
 def _run_products() -> str:
-    """Dense and sparse products and the sparse convolution, against NumPy's."""
+    """Dense and sparse products, against NumPy's."""
     from bprune.engines.native.chain import Chain, Link, tiles_of
     from bprune.engines.native.noise import DrawNoise
-    from bprune.engines.native.sparse import SparseConvolution, aligned
     from bprune.lowering.ops import Dense
     from bprune.lowering.weights import Weights
 
@@ -168,14 +167,36 @@ def _run_products() -> str:
         chain = Chain(0, [Link(op, relu=False, sparse=is_sparse)])
         chain.run(out, 0, 0, np.arange(_EXAMPLES), [DrawNoise(0)], mean=tiles_of(x))
         right = right and np.allclose(out[0], x @ kernel, rtol=1e-3, atol=1e-3)
-    window = kernel[:3, :3].reshape(3, 3, 1, 1)
-    convolution = SparseConvolution(window != 0.0, (_PICTURE, _PICTURE))
-    picture, result = aligned((1, _PICTURE, _PICTURE, 16)), aligned((1, *convolution.size, 16))
-    picture[:] = generator.standard_normal(picture.shape)
-    convolution.run(result, picture, window.reshape(-1)[convolution.order], None)
-    corner = np.einsum("ij,ijn->n", window[..., 0, 0], picture[0, :3, :3])
-    right = right and np.allclose(result[0, 0, 0], corner, rtol=1e-3, atol=1e-3)
     return "" if right else "the kernels' products differ from NumPy's"
+
+
+def _run_convolutions() -> str:
+    """Every way to compute a convolution, against NumPy's, and the pooling behind it."""
+    from bprune.engines.native.convolutions import Plain, Sparse, Winograd
+    from bprune.engines.native.kernels_images import pool_lanes
+    from bprune.engines.native.noise import DrawNoise
+    from bprune.engines.native.sparse import aligned
+    from bprune.lowering.ops import Conv
+    from bprune.lowering.program import Program
+    from bprune.lowering.shapes import Shape
+    from bprune.lowering.weights import Weights
+
+    generator = np.random.default_rng(0)
+    kernel = generator.standard_normal((3, 3, 1, 2)).astype(np.float32)
+    op = Conv("doctor", ("x",), Weights(kernel), None, (1, 1), ((0, 0), (0, 0)), (1, 1))
+    program, right = Program("x", Shape((_PICTURE, _PICTURE, 1)), (op,), ("doctor",)), True
+    side = _PICTURE - 2
+    for kind in (Plain, Sparse, Winograd):
+        layer = kind(0, op, program)
+        pictures, result = aligned((1, 1, layer.room.rows, layer.room.columns, 16)), aligned((1, 2, side, side, 16))
+        pictures[:] = generator.standard_normal(pictures.shape)
+        layer.run(result, (0, 0), pictures, layer.draw(DrawNoise(0)), False, (1, 1))
+        corner = np.einsum("ijf,ijn->fn", kernel[:, :, 0], pictures[0, 0, :3, :3])
+        right = right and np.allclose(result[0, :, 0, 0], corner, rtol=1e-3, atol=1e-3)
+    pooled = aligned((2, side // 2, side // 2, 16))
+    pool_lanes(pooled, (0, 0), (side // 2,) * 2, result[0], (0, 0), (side, side), (2, 2), (2, 2), (0, 0), False)
+    right = right and np.array_equal(pooled[:, 0, 0], result[0, :, :2, :2].max((1, 2)))
+    return "" if right else "the kernels' convolutions differ from NumPy's"
 
 
 def _run_images() -> str:
@@ -186,12 +207,9 @@ def _run_images() -> str:
     lanes, back = np.empty((2, _PICTURE, _PICTURE, 16), np.float32), np.empty_like(rows)
     kernels_images.images_to_lanes(lanes, rows, (0, 0))
     kernels_images.images_from_lanes(back, lanes, (0, 0))
-    flat = rows.reshape(_EXAMPLES, -1)
-    turned = np.empty((flat.shape[1], _EXAMPLES), np.float32)
-    kernels_images.transpose(turned, flat)
     pooled = np.empty((_EXAMPLES, _PICTURE // 2, _PICTURE // 2, 2), np.float32)
     kernels_images.pool_rows(pooled, rows, (2, 2), (2, 2), (0, 0), False)
-    right = np.array_equal(back, rows) and np.array_equal(turned, flat.T)
+    right = np.array_equal(back, rows)
     right = right and np.array_equal(pooled, rows[:, 1::2, 1::2])
     return "" if right else "the kernels' layouts of images differ from NumPy's"
 

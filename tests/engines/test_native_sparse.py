@@ -103,20 +103,6 @@ def test_a_window_larger_than_the_picture_gives_nothing() -> None:
     layer.run(out, aligned((2, 2, 5, LANES)), np.ones(36, np.float32), None)
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (5, 70), (128, 33)])
-def test_transposes(shape: tuple[int, int]) -> None:
-    from bprune.engines.native.kernels_images import transpose
-
-    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    out = np.full((shape[1], shape[0] + 6), np.nan, np.float32)
-    transpose(out, x)
-    np.testing.assert_array_equal(out[:, : shape[0]], x.T)
-    assert (out[:, shape[0] :] == 0.0).all()
-    some = np.empty((shape[1] // 2, shape[0]), np.float32)
-    transpose(some, x)
-    np.testing.assert_array_equal(some, x.T[: shape[1] // 2])
-
-
 @pytest.mark.parametrize("examples", [0, 1, 11, 16])
 def test_lanes_and_back(examples: int) -> None:
     from bprune.engines.native.kernels_images import images_from_lanes, images_to_lanes
@@ -188,10 +174,6 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
             layer.run(result, lanes, values, None, corner=corner)
     with pytest.raises(ValueError, match="does not fit into"):
         layer.run(result, lanes[:, :3].copy(), values, None)
-    with pytest.raises(ValueError, match="the transpose does not fit"):
-        images.transpose(np.empty((3, 3), np.float32), np.ones((3, 2), np.float32))
-    with pytest.raises(ValueError, match="the transpose does not fit"):
-        images.transpose(np.empty((2, 2), np.float32), np.ones((3, 2), np.float32))
     rows = np.ones((17, 2, 2, 1), np.float32)
     with pytest.raises(ValueError, match="do not fit into the array of lanes"):
         images.images_to_lanes(lanes, rows, (0, 0))

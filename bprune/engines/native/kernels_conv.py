@@ -15,7 +15,7 @@ from numba.core import types
 
 from bprune.engines.native.jit import intrinsic, kernel
 from bprune.engines.native.kernels_dense import COLUMNS, ROWS
-from bprune.engines.native.vectors import INT64, VECTOR, WIDTH, Vector, data_of, load, spread, store
+from bprune.engines.native.kernels_vectors import INT64, VECTOR, WIDTH, Vector, data_of, load, spread, store
 
 __all__ = ["plain_convolution"]
 

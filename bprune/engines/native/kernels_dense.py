@@ -8,10 +8,10 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
 from bprune.engines.native.jit import intrinsic, target_has
+from bprune.engines.native.kernels_vectors import INT64, VECTOR, WIDTH, spread, vector_at
 
 __all__ = ["COLUMNS", "ROWS", "TILE"]
 
-_WIDTH = 16
 TILE = 64
 """Examples side by side."""
 
@@ -19,8 +19,6 @@ ROWS, COLUMNS = (6, 4) if target_has("avx512f") else (6, 1) if target_has("neon"
 """Outputs, and columns of 16 examples, whose sums are kept in registers at a time: 24 of 32 registers of 16 numbers,
 24 of 32 of 4 numbers, or 12 of 16 of 8 numbers."""
 
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, _WIDTH)
 _ARGUMENTS = ("sums", "sums_at", "x", "x_at", "weights", "weights_at", "step", "inputs", "rows")
 
 
@@ -53,7 +51,7 @@ def add_products(
         choice = builder.switch(named["rows"], done)
         for count in range(1, ROWS + 1):
             block = builder.append_basic_block(f"rows_{count}")
-            choice.add_case(_INT64(count), block)
+            choice.add_case(INT64(count), block)
             builder.position_at_end(block)
             _emit_rows(builder, count, done, **named)
         builder.position_at_end(done)
@@ -69,25 +67,25 @@ def _emit_rows(builder: Any, count: int, done: Any, **named: Any) -> None:
     before = builder.block
     loop, after = builder.append_basic_block("inputs"), builder.append_basic_block("store")
     places = [
-        _vector_at(builder, named["sums"], _INT64(TILE * r + _WIDTH * c)) for r in range(count) for c in range(COLUMNS)
+        vector_at(builder, named["sums"], INT64(TILE * r + WIDTH * c)) for r in range(count) for c in range(COLUMNS)
     ]
     first = [builder.load(place, align=4) for place in places]
     builder.branch(loop)
 
     builder.position_at_end(loop)
-    index = builder.phi(_INT64)
-    sums = [builder.phi(_VECTOR) for _ in places]
-    x = builder.gep(named["x"], [builder.mul(index, _INT64(TILE))])
+    index = builder.phi(INT64)
+    sums = [builder.phi(VECTOR) for _ in places]
+    x = builder.gep(named["x"], [builder.mul(index, INT64(TILE))])
     weights = builder.gep(named["weights"], [builder.mul(index, named["step"])])
-    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{_WIDTH}f32", (), ir.FunctionType(_VECTOR, [_VECTOR] * 3))
-    columns = [builder.load(_vector_at(builder, x, _INT64(_WIDTH * c)), align=4) for c in range(COLUMNS)]
+    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{WIDTH}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
+    columns = [builder.load(vector_at(builder, x, INT64(WIDTH * c)), align=4) for c in range(COLUMNS)]
     added = []
     for r in range(count):
-        weight = _spread(builder, builder.load(builder.gep(weights, [_INT64(r)])))
+        weight = spread(builder, builder.load(builder.gep(weights, [INT64(r)])))
         for c in range(COLUMNS):
             added.append(builder.call(fma, [weight, columns[c], sums[r * COLUMNS + c]]))
-    following = builder.add(index, _INT64(1))
-    index.add_incoming(_INT64(0), before)
+    following = builder.add(index, INT64(1))
+    index.add_incoming(INT64(0), before)
     index.add_incoming(following, loop)
     for total, initial, new in zip(sums, first, added, strict=True):
         total.add_incoming(initial, before)
@@ -98,13 +96,3 @@ def _emit_rows(builder: Any, count: int, done: Any, **named: Any) -> None:
     for place, new in zip(places, added, strict=True):
         builder.store(new, place, align=4)
     builder.branch(done)
-
-
-def _vector_at(builder: Any, base: Any, shift: Any) -> Any:
-    return builder.bitcast(builder.gep(base, [shift]), ir.PointerType(_VECTOR))
-
-
-def _spread(builder: Any, number: Any) -> Any:
-    nothing = ir.Constant(_VECTOR, ir.Undefined)
-    single = builder.insert_element(nothing, number, _INT32(0))
-    return builder.shuffle_vector(single, nothing, ir.Constant(ir.VectorType(_INT32, _WIDTH), None))

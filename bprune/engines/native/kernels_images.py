@@ -12,7 +12,7 @@ import numpy as np
 
 from bprune.engines.native.jit import inlined, kernel
 
-__all__ = ["images_from_lanes", "images_to_lanes", "pool_lanes", "pool_rows", "transpose"]
+__all__ = ["images_from_lanes", "images_to_lanes", "pool_lanes", "pool_rows"]
 
 _WIDTH = 16
 _BLOCK = 32
@@ -26,31 +26,6 @@ def _check_room(lanes: Any, channels: Any, corner: Any, size: Any, examples: Any
     fits = lanes[0] == channels and rows <= lanes[1] and columns <= lanes[2] and min(corner[0], corner[1]) >= 0
     if not fits or lanes[3] != _WIDTH or examples > _WIDTH:
         raise ValueError("the pictures do not fit into the array of lanes")
-
-
-@kernel
-def transpose(out: Any, x: Any) -> None:
-    """Transpose a tile: `out[j, i] = x[i, j]`.
-
-    Args:
-        out: `[column, row]`, float32, written: as many columns of `x` as it has room for, at most all; of rows it has
-            at least those of `x`, and what is beyond becomes 0.
-        x: `[row, column]`, float32.
-
-    Raises:
-        ValueError: If the shapes do not fit together.
-    """
-    rows, columns = x.shape[0], out.shape[0]
-    if columns > x.shape[1] or out.shape[1] < rows:
-        raise ValueError("the transpose does not fit into the array that is given")
-    for first in range(0, rows, _BLOCK):
-        last = min(first + _BLOCK, rows)
-        for start in range(0, columns, _BLOCK):
-            for j in range(start, min(start + _BLOCK, columns)):
-                for i in range(first, last):
-                    out[j, i] = x[i, j]
-    for j in range(columns):
-        out[j, rows:] = _f(0.0)
 
 
 @kernel

@@ -14,16 +14,14 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
 from bprune.engines.native.jit import intrinsic, kernel, target_has
+from bprune.engines.native.kernels_vectors import INT64, VECTOR, WIDTH, spread, vector_at
 
 __all__ = ["LONGEST_RUN", "add_live_products", "sparse_convolution"]
 
-_WIDTH = 16
 LONGEST_RUN = 12 if target_has("avx512f") else 6
 """Columns whose sums are kept in registers at a time: 32 registers of 16 numbers, or as many bytes in smaller ones."""
 
 _f = np.float32
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, _WIDTH)
 
 
 @intrinsic
@@ -59,7 +57,7 @@ def add_live_products(
         choice = builder.switch(named["columns"], done)
         for count in range(1, LONGEST_RUN + 1):
             block = builder.append_basic_block(f"columns_{count}")
-            choice.add_case(_INT64(count), block)
+            choice.add_case(INT64(count), block)
             builder.position_at_end(block)
             _emit_run(builder, count, done, **named)
         builder.position_at_end(done)
@@ -79,24 +77,24 @@ def _emit_run(builder: Any, count: int, done: Any, **named: Any) -> None:
     """The code for a number of columns that is known: load the sums, loop over the weights, store the sums."""
     before = builder.block
     loop, after = builder.append_basic_block("weights"), builder.append_basic_block("store")
-    places = [_vector_at(builder, named["sums"], _INT64(_WIDTH * c)) for c in range(count)]
+    places = [vector_at(builder, named["sums"], INT64(WIDTH * c)) for c in range(count)]
     first = [builder.load(place, align=4) for place in places]
-    shifts = [builder.mul(named["step"], _INT64(c)) for c in range(count)]
+    shifts = [builder.mul(named["step"], INT64(c)) for c in range(count)]
     offsets = builder.gep(named["offsets"], [named["shift"]])
     builder.branch(loop)
 
     builder.position_at_end(loop)
-    index = builder.phi(_INT64)
-    sums = [builder.phi(_VECTOR) for _ in range(count)]
-    offset = builder.zext(builder.load(builder.gep(offsets, [index])), _INT64)
+    index = builder.phi(INT64)
+    sums = [builder.phi(VECTOR) for _ in range(count)]
+    offset = builder.zext(builder.load(builder.gep(offsets, [index])), INT64)
     start = builder.gep(named["x"], [builder.mul(offset, named["unit"])])
-    weight = _spread(builder, builder.load(builder.gep(named["values"], [index])))
-    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{_WIDTH}f32", (), ir.FunctionType(_VECTOR, [_VECTOR] * 3))
+    weight = spread(builder, builder.load(builder.gep(named["values"], [index])))
+    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{WIDTH}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
     added = []
     for total, shift in zip(sums, shifts, strict=True):
-        element = builder.load(_vector_at(builder, start, shift), align=4)
+        element = builder.load(vector_at(builder, start, shift), align=4)
         added.append(builder.call(fma, [weight, element, total]))
-    following = builder.add(index, _INT64(1))
+    following = builder.add(index, INT64(1))
     index.add_incoming(named["start"], before)
     index.add_incoming(following, loop)
     for total, initial, new in zip(sums, first, added, strict=True):
@@ -108,17 +106,6 @@ def _emit_run(builder: Any, count: int, done: Any, **named: Any) -> None:
     for place, new in zip(places, added, strict=True):
         builder.store(new, place, align=4)
     builder.branch(done)
-
-
-def _vector_at(builder: Any, base: Any, shift: Any) -> Any:
-    return builder.bitcast(builder.gep(base, [shift]), ir.PointerType(_VECTOR))
-
-
-def _spread(builder: Any, number: Any) -> Any:
-    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, _INT32(0))
-    return builder.shuffle_vector(
-        single, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT32, _WIDTH), None)
-    )
 
 
 @kernel
@@ -152,13 +139,13 @@ def sparse_convolution(
     """
     channels, columns = out.shape[0], size[1]
     floor = _f(0.0) if relu else _f(-np.inf)
-    memory = np.empty((channels * columns + 1) * _WIDTH, np.float32)
-    sums = memory[-(memory.ctypes.data // 4) % _WIDTH :]  # on a cache line
+    memory = np.empty((channels * columns + 1) * WIDTH, np.float32)
+    sums = memory[-(memory.ctypes.data // 4) % WIDTH :]  # on a cache line
     flat = x.reshape(-1)
     runs = (columns + LONGEST_RUN - 1) // LONGEST_RUN
     for row in range(size[0]):
         for channel in range(channels):
-            sums[channel * columns * _WIDTH : (channel + 1) * columns * _WIDTH] = bias[channel]
+            sums[channel * columns * WIDTH : (channel + 1) * columns * WIDTH] = bias[channel]
         top = row * strides[0] * x.shape[2]
         start = 0
         for block in range(ends.shape[0]):
@@ -166,14 +153,14 @@ def sparse_convolution(
                 end = ends[block, channel]
                 for run in range(runs if end > start else 0):
                     at, stop = run * columns // runs, (run + 1) * columns // runs
-                    place, step = (channel * columns + at) * _WIDTH, strides[1] * _WIDTH
-                    corner_at = (top + at * strides[1]) * _WIDTH
+                    place, step = (channel * columns + at) * WIDTH, strides[1] * WIDTH
+                    corner_at = (top + at * strides[1]) * WIDTH
                     add_live_products(
-                        sums, place, flat, corner_at, step, stop - at, offsets, _WIDTH, values, start, end, 0
+                        sums, place, flat, corner_at, step, stop - at, offsets, WIDTH, values, start, end, 0
                     )
                 start = end
         for channel in range(channels):
-            part = sums[channel * columns * _WIDTH : (channel + 1) * columns * _WIDTH]
+            part = sums[channel * columns * WIDTH : (channel + 1) * columns * WIDTH]
             result = out[channel, corner[0] + row, corner[1] : corner[1] + columns].reshape(-1)
             for i in range(part.size):
                 result[i] = floor if part[i] < floor else part[i]

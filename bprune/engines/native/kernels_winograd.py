@@ -17,7 +17,7 @@ from numba.core import types
 
 from bprune.engines.native.jit import inlined, intrinsic, kernel
 from bprune.engines.native.kernels_dense import COLUMNS, ROWS, TILE, add_products
-from bprune.engines.native.vectors import INT64, WIDTH, Vector, data_of, load, spread, store
+from bprune.engines.native.kernels_vectors import INT64, WIDTH, Vector, data_of, load, spread, store
 
 __all__ = ["SIDE", "transform_kernel", "winograd_convolution"]
 
