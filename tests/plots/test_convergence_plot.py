@@ -70,12 +70,12 @@ def test_every_point_is_that_of_its_first_draws(tmp_path: Path) -> None:
 def test_the_band_of_a_metric_covers_shared_noise(tmp_path: Path) -> None:
     """All examples share the noise of a draw, so that adding per-example errors gives a band that is far too narrow.
 
-    The NLL of 20 draws in 40 runs: the mean standard error is within a factor of 1.6 of their spread. The spread of 40
-    normals is known to 11 %, the mean standard error to 3 %; a false alarm is below 1e-4. Errors added per example as
+    The NLL of 20 draws in 25 runs: the mean standard error is within a factor of 1.8 of their spread. The spread of 25
+    normals is known to 14 %, the mean standard error to 3 %; a false alarm is below 1e-4. Errors added per example as
     if they were independent are below half of it: the planted bug.
     """
     values, errors, added = [], [], []
-    for seed in range(40):
+    for seed in range(25):
         rng = np.random.default_rng(seed)
         shared = rng.normal(size=(20, 1))
         draws = two_classes(1.0 / (1.0 + np.exp(-(np.linspace(-1.0, 1.0, EXAMPLES) + shared))))
@@ -87,7 +87,7 @@ def test_the_band_of_a_metric_covers_shared_noise(tmp_path: Path) -> None:
         each = picked.std(axis=0, ddof=1) / np.sqrt(20.0) / picked.mean(axis=0)
         added.append(np.sqrt(np.square(each).sum()) / EXAMPLES)
     spread = np.std(values, ddof=1)
-    assert spread / 1.6 < np.mean(errors) < spread * 1.6
+    assert spread / 1.8 < np.mean(errors) < spread * 1.8
     assert np.mean(added) < spread / 2.0
 
 
