@@ -288,6 +288,7 @@ class RunChoice:
         tell: Output,
     ) -> Results:
         """Run MC inference into a results file; where the number of draws is not fixed they are not stored."""
+        from bprune.commands.pages import release_program_pages
         from bprune.results.record import new_run, record_draws
 
         prepared = self.prepare(case, network, masks, tell)
@@ -307,6 +308,7 @@ class RunChoice:
         )
         if stopping is not None and self.draws is None:
             tell.notice("The number of draws differs between examples; the summary alone is stored.")
+        release_program_pages()  # of TensorFlow, which has read and checked the network
         with tell.progress(f"{case.name}: {self.told_draws}") as progress:
             return record_draws(
                 case,

@@ -38,7 +38,7 @@ def measured(*arguments, **options):
     return result
 
 record.record_draws = measured
-for mode in ("none", "planted", "all"):
+for mode in ("first", "none", "planted", "all"):
     kept = []
     if mode == "planted":
         ResultsWriter.add = lambda self, start, first, draws: (kept.append(draws), add(self, start, first, draws))
@@ -51,7 +51,7 @@ for mode in ("none", "planted", "all"):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux tells it")
 def test_draws_are_not_kept_in_memory(samples: Path, tmp_path: Path) -> None:
-    """160 MB of draws pass by. Stored ones wait in blocks of 96 MB at most; limits leave room for other machines.
+    """160 MB of draws pass by. The first run has the peak; a second one in its process needs little more.
 
     The planted bug is a list of all draws.
     """
@@ -69,10 +69,9 @@ def test_draws_are_not_kept_in_memory(samples: Path, tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    none, planted, stored = (json.loads(line) for line in done.stderr.splitlines() if line.startswith("{"))
-    assert none["grown"] < 150.0 < planted["grown"]
-    assert none["peak"] < 700.0
-    assert stored["grown"] < 250.0
+    first, none, planted, stored = (json.loads(line) for line in done.stderr.splitlines() if line.startswith("{"))
+    assert none["grown"] < 80.0 < planted["grown"]
+    assert first["peak"] < 700.0
     assert stored["peak"] < 1500.0
     with h5py.File(tmp_path / "all.h5") as file:
         draws, inputs = file["posterior_predictive/probabilities"], file["constant_data/x"]
