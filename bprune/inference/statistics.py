@@ -277,9 +277,12 @@ def _float32(values: Float64Array) -> FloatArray:
 
 def _block_means(sums: Sequence[Float64Array], draws: Sequence[int]) -> FloatArray:
     """Means of blocks from their sums and counts, `[example, block, ...]`; NaN where a block has no draws."""
+    examples, *others = sums[0].shape
+    means = np.empty((examples, len(sums), *others), np.float32)
     with np.errstate(invalid="ignore"):
-        means = [_float32(np.divide(item, count)) for item, count in zip(sums, draws, strict=True)]
-    return np.stack(means, axis=1)
+        for block, (item, count) in enumerate(zip(sums, draws, strict=True)):
+            means[:, block] = np.divide(item, count)
+    return means
 
 
 def _log_mean(log_sum: Float64Array, draws: int) -> FloatArray:

@@ -29,7 +29,7 @@ from bprune.judgement.change import (
 )
 from bprune.judgement.noise_floor import NoiseTest, compare_with_noise, noise_differences
 from bprune.judgement.verdict import verdict
-from bprune.metrics import Estimate, Predictions, evaluate, evaluate_difference
+from bprune.metrics import Estimate, Predictions, evaluate_pair
 from bprune.metrics.blocks import BLOCKS
 from bprune.metrics.predictions import ClassPredictions, ValuePredictions
 from bprune.results import Results
@@ -139,7 +139,7 @@ def compare_results(first: Results, second: Results) -> Comparison:
 
 
 def _metric_changes(a: Predictions, b: Predictions, labels: AnyArray | None) -> dict[str, MetricChange]:
-    before, after, differences = evaluate(a, labels), evaluate(b, labels), evaluate_difference(a, b, labels)
+    before, after, differences = evaluate_pair(a, b, labels)
     main = max(1, sum(name in differences for name in ("accuracy", "rmse", "nll", "ece", "crps")))
     found = {}
     for name, item in differences.items():

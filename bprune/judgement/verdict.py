@@ -69,7 +69,8 @@ def _flips(change: ClassChange) -> str:
     count, examples = int(change.flipped.sum()), len(change.flipped)
     text = f"{count} of {examples} decisions flip"
     if not math.isnan(change.noise_flips):
-        text += f", {change.noise_flips * examples:.2g} expected of two runs of one network"
+        expected = change.noise_flips * examples
+        text += f", {expected:.{0 if expected >= 10.0 else 1}f} expected of two runs of one network"
     return text + "."
 
 

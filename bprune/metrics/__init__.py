@@ -5,7 +5,7 @@ from __future__ import annotations
 from bprune.metrics.base import Better, Metric
 from bprune.metrics.blocks import BLOCKS
 from bprune.metrics.estimate import Estimate
-from bprune.metrics.evaluate import evaluate, evaluate_difference
+from bprune.metrics.evaluate import evaluate, evaluate_difference, evaluate_pair
 from bprune.metrics.predictions import ClassPredictions, Predictions, ValuePredictions
 from bprune.metrics.registry import MAIN_METRICS, METRICS, choose_metrics
 
@@ -22,4 +22,5 @@ __all__ = [
     "choose_metrics",
     "evaluate",
     "evaluate_difference",
+    "evaluate_pair",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bprune.arrays import AnyArray
+from bprune.arrays import AnyArray, Float64Array
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
 from bprune.metrics.base import Metric, data_stderr, paired_share_stderr
@@ -20,7 +21,7 @@ from bprune.metrics.predictions import ClassPredictions, Predictions, ValuePredi
 from bprune.metrics.registry import choose_metrics
 from bprune.metrics.replicate import half_differences
 
-__all__ = ["evaluate", "evaluate_difference"]
+__all__ = ["evaluate", "evaluate_difference", "evaluate_pair"]
 
 
 def evaluate(
@@ -51,15 +52,8 @@ def evaluate(
     Example:
         >>> evaluate(predictions, labels)["accuracy"].value
     """
-    chosen = _applicable(predictions, labels, names, metrics)
     truth = _labels(predictions, labels)
-    steps = half_differences(predictions, [functools.partial(_value, metric, truth) for metric in chosen])
-    found = {
-        metric.name: Estimate(
-            metric.value(predictions, truth), data_stderr(metric.influence(predictions, truth)), mc_stderr(step)
-        )
-        for metric, step in zip(chosen, steps, strict=True)
-    }
+    found = _measure(predictions, truth, _applicable(predictions, labels, names, metrics)).estimates()
     return found if ood is None else found | _ood(predictions, ood)
 
 
@@ -91,24 +85,66 @@ def evaluate_difference(
         UsageError: If the predictions are of other tasks, examples or classes, or there is no metric of some name.
         InputError: If the labels do not fit the predictions.
     """
+    return evaluate_pair(first, second, labels, names=names, metrics=metrics)[2]
+
+
+def evaluate_pair(
+    first: Predictions,
+    second: Predictions,
+    labels: AnyArray | None,
+    *,
+    names: Iterable[str] | None = None,
+    metrics: Sequence[Metric] | None = None,
+) -> tuple[dict[str, Estimate], dict[str, Estimate], dict[str, Estimate]]:
+    """The metrics of both and what they change by, in the time that both take; see `evaluate_difference`."""
     if type(first) is not type(second) or first.mean.shape != second.mean.shape:
         raise UsageError(
             f"predictions of the shapes {first.mean.shape} and {second.mean.shape} cannot be compared; "
             "both must be of the same task, examples and classes"
         )
     truth = _labels(first, labels)
-    chosen = _applicable(first, labels, names, metrics)
-    chosen = [metric for metric in chosen if metric.applies(second)]
-    functions = [functools.partial(_value, metric, truth) for metric in chosen]
-    before, after = half_differences(first, functions), half_differences(second, functions)
-    found = {}
-    for metric, a, b in zip(chosen, before, after, strict=True):
-        influence = metric.influence(second, truth) - metric.influence(first, truth)
-        step = b - a if len(a) == len(b) else np.zeros(0)  # one of the two has no blocks
-        value = metric.value(second, truth) - metric.value(first, truth)
-        error = paired_share_stderr(np.rint(influence + value)) if metric.is_share else data_stderr(influence)
-        found[metric.name] = Estimate(value, error, mc_stderr(step))
-    return found
+    chosen = [metric for metric in _applicable(first, labels, names, metrics) if metric.applies(second)]
+    before, after = _measure(first, truth, chosen), _measure(second, truth, chosen)
+    return before.estimates(), after.estimates(), before.differences(after)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Metrics, with what their errors follow from; all in the order of `metrics`."""
+
+    metrics: Sequence[Metric]
+    values: Sequence[float]
+    influences: Sequence[Float64Array]
+    steps: Sequence[Float64Array]
+
+    def estimates(self) -> dict[str, Estimate]:
+        """The metrics with their errors."""
+        columns = zip(self.metrics, self.values, self.influences, self.steps, strict=True)
+        return {
+            metric.name: Estimate(value, data_stderr(influence), mc_stderr(step))
+            for metric, value, influence, step in columns
+        }
+
+    def differences(self, other: _Measured) -> dict[str, Estimate]:
+        """The other's minus these, with their errors."""
+        found = {}
+        for number, metric in enumerate(self.metrics):
+            value = other.values[number] - self.values[number]
+            influence = other.influences[number] - self.influences[number]
+            error = paired_share_stderr(np.rint(influence + value)) if metric.is_share else data_stderr(influence)
+            a, b = self.steps[number], other.steps[number]
+            step = b - a if len(a) == len(b) else np.zeros(0)  # one of the two has no blocks
+            found[metric.name] = Estimate(value, error, mc_stderr(step))
+        return found
+
+
+def _measure(predictions: Predictions, truth: Any, chosen: Sequence[Metric]) -> _Measured:
+    return _Measured(
+        chosen,
+        [metric.value(predictions, truth) for metric in chosen],
+        [metric.influence(predictions, truth) for metric in chosen],
+        half_differences(predictions, [functools.partial(_value, metric, truth) for metric in chosen]),
+    )
 
 
 def _value(metric: Metric, truth: Any, predictions: Predictions) -> float:
