@@ -2,7 +2,7 @@
 
 Two errors are combined as Zou and Donner (2008) do, by the squares of the distances between bound and estimate: that
 of finite data, and that of finite draws. That of the data is a t interval, but for accuracy: few predictions change, so
-that its standard error is unreliable, and 0 where none changes. There the bound is the score interval of Tango (1998)
+that a multiple of its standard error is a poor bound. There the bound is the score interval of Tango (1998)
 for the difference of two paired proportions; without a single change it is z^2 / (N + z^2) and not 0.
 
 Source: Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
@@ -28,7 +28,8 @@ def upper_bound(
     """The upper confidence bound of a worsening.
 
     Args:
-        worsening: The paired difference, positive where the metric got worse, with its standard errors.
+        worsening: The paired difference, positive where the metric got worse, with its standard errors, as
+            `bprune.metrics.evaluate_difference` gives them.
         examples: Number of examples.
         blocks: Number of blocks of draws behind the MC standard error.
         error_rate: Probability, about, that the true worsening is above the bound.
@@ -40,14 +41,19 @@ def upper_bound(
     if examples < 2 or blocks < 2 or math.isnan(worsening.value + worsening.data_stderr + worsening.mc_stderr):
         return math.inf
     if is_proportion:
-        changed = worsening.data_stderr**2 * (examples - 1) + worsening.value**2
-        lost = round(examples * (changed + worsening.value) / 2.0)
-        won = round(examples * (changed - worsening.value) / 2.0)
+        lost, won = _counts(worsening, examples)
         data = paired_proportion_bound(lost, won, examples, error_rate) - worsening.value
     else:
         data = float(t.isf(error_rate, examples - 1)) * worsening.data_stderr
     draws = float(t.isf(error_rate, blocks - 1)) * worsening.mc_stderr
     return worsening.value + math.hypot(max(data, 0.0), draws)
+
+
+def _counts(worsening: Estimate, examples: int) -> tuple[int, int]:
+    """The changes behind a difference of shares: `bprune.metrics.base.paired_share_stderr` backwards."""
+    total, count = worsening.value * examples, examples + 2
+    changed = (worsening.data_stderr * count) ** 2 + total**2 / count - 1.0
+    return round((changed + total) / 2.0), round((changed - total) / 2.0)
 
 
 def paired_proportion_bound(lost: int, won: int, examples: int, error_rate: float) -> float:

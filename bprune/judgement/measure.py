@@ -29,7 +29,7 @@ from bprune.inference.run import choose_blocks
 from bprune.inference.timing import DrawLoop, median_s
 from bprune.judgement.levels import Level
 from bprune.judgement.sweep import NOT_LOWERED, SweepPoint
-from bprune.metrics import BLOCKS, Predictions, evaluate, evaluate_difference
+from bprune.metrics import BLOCKS, Estimate, Predictions, evaluate, evaluate_difference
 from bprune.posterior.posterior import Network
 
 __all__ = ["DEFAULT_SWEEP_MC_ITERS", "Draws", "Study", "data_digest", "measure_level", "prepare_draws", "time_draws"]
@@ -136,9 +136,10 @@ def prepare_draws(case: Case, network: Network, masks: Mapping[str, BoolArray], 
 def measure_level(study: Study, level: Level, prepared: Prepared, predictions: Predictions) -> SweepPoint:
     """The point of some predictions, without a time."""
     labels = study.data.labels
-    reference = predictions if study.reference is None else study.reference
     metrics = evaluate(predictions, labels)
-    differences = evaluate_difference(reference, predictions, labels)
+    differences = dict.fromkeys(metrics, Estimate(0.0, 0.0, 0.0))  # the whole network from itself: certainly nothing
+    if study.reference is not None:
+        differences = evaluate_difference(study.reference, predictions, labels)
     names = [name for name in metrics if name in differences]
     return SweepPoint(
         sparsity=level.total.sparsity,

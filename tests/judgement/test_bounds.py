@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from bprune.judgement.bounds import paired_proportion_bound, upper_bound
-from bprune.metrics.estimate import Estimate
+from bprune.metrics import ClassPredictions, Estimate, evaluate_difference
 
 REPEATS = 3000
 
@@ -82,13 +82,20 @@ def test_leaving_out_the_error_of_draws_is_noticed() -> None:
     assert _above(misses, REPEATS, 1.1 * 0.05)
 
 
-def test_a_share_takes_its_counts_from_the_standard_error() -> None:
-    """5 lost and 2 won of 300, and no error of draws."""
-    changes = np.array([1.0] * 5 + [-1.0] * 2 + [0.0] * 293)
-    for ddof in (0, 1):
-        estimate = Estimate(float(changes.mean()), float(changes.std(ddof=ddof) / math.sqrt(300)), 0.0)
-        found = upper_bound(estimate, 300, 20, 0.05, is_proportion=True)
-        assert found == pytest.approx(paired_proportion_bound(5, 2, 300, 0.05))
+@pytest.mark.parametrize(
+    ("lost", "won", "examples"), [(0, 0, 60), (5, 2, 300), (2, 5, 300), (300, 0, 300), (40, 40, 90)]
+)
+def test_a_share_takes_its_counts_from_the_standard_error(lost: int, won: int, examples: int) -> None:
+    """Accuracy as `evaluate_difference` tells it, and no error of draws."""
+    labels = np.zeros(examples, np.int64)
+    right, wrong = [0.9, 0.1], [0.1, 0.9]
+    first = np.array([right] * lost + [wrong] * won + [right] * (examples - lost - won))
+    second = np.array([wrong] * lost + [right] * won + [right] * (examples - lost - won))
+    before, after = (ClassPredictions(item, np.zeros(examples)) for item in (first, second))
+    change = evaluate_difference(before, after, labels)
+    worsening = Estimate(-change["accuracy"].value, change["accuracy"].data_stderr, 0.0)
+    found = upper_bound(worsening, examples, 20, 0.05, is_proportion=True)
+    assert found == pytest.approx(paired_proportion_bound(lost, won, examples, 0.05))
 
 
 def test_an_unknown_error_bounds_nothing() -> None:
