@@ -137,14 +137,17 @@ def _program_engine(
         precision, note = _affordable(program, case)
         notes.append(note)
     kind = case.roles.kind
-    native = _native(program, kind, seed, wish)
+    native = _native(program, kind, seed, wish, precision)
     if native is not None:
-        return Prepared(native, _plan(native, whole, program, [*native.describe(), *notes], frozenset(program.by_name)))
+        if precision is not native.precision:
+            notes.append("no layer is faster in bfloat16 on this CPU: float32 is used")
+        wide = frozenset(program.by_name) - native.narrow
+        return Prepared(native, _plan(native, whole, program, [*native.describe(), *notes], wide))
     engine = TensorFlowEngine(program, kind, seed, precision)
     return Prepared(engine, _plan(engine, whole, program, notes, engine.wide))
 
 
-def _native(program: Program, kind: Output, seed: int, wish: _Wish) -> NativeEngine | None:
+def _native(program: Program, kind: Output, seed: int, wish: _Wish, precision: Precision) -> NativeEngine | None:
     """The engine native, where it was asked for or the CPU is what there is.
 
     The masks play no part in the choice, so that draws of a network before and after pruning have the same noise.
@@ -152,12 +155,12 @@ def _native(program: Program, kind: Output, seed: int, wish: _Wish) -> NativeEng
     import tensorflow as tf
 
     asked = wish.name is EngineName.NATIVE or (wish.name is EngineName.AUTO and wish.sampling is Sampling.PER_EXAMPLE)
-    possible = wish.name is EngineName.AUTO and wish.precision is Precision.FLOAT32
+    possible = wish.name is EngineName.AUTO
     if not asked and (not possible or tf.config.list_physical_devices("GPU") or not importlib.util.find_spec("numba")):
         return None
     from bprune.engines.native import NativeEngine
 
-    return NativeEngine(program, kind, seed, wish.sampling or Sampling.PER_EXAMPLE)
+    return NativeEngine(program, kind, seed, wish.sampling or Sampling.PER_EXAMPLE, precision=precision)
 
 
 def _affordable(program: Program, case: Case) -> tuple[Precision, str]:
@@ -212,10 +215,6 @@ def _check_choice(name: EngineName, sampling: Sampling | None, precision: Precis
         raise UsageError(
             f"the engine {name.value} does not sample per example",
             hint="Leave --sampling out, or choose --engine native.",
-        )
-    if name is EngineName.NATIVE and precision is not Precision.FLOAT32:
-        raise UsageError(
-            "the engine native computes in float32", hint="Leave --precision out, or choose --engine tensorflow."
         )
 
 

@@ -14,7 +14,7 @@ from bprune.engines import Sampling, choose
 from bprune.engines.choose import EngineName, prepare_engine
 from bprune.engines.graph import GraphEngine
 from bprune.engines.native import NativeEngine
-from bprune.engines.tensorflow import Precision, TensorFlowEngine
+from bprune.engines.tensorflow import Precision
 from bprune.errors import BPruneError, EngineError, NotLoweredError, SelfCheckError, UsageError
 from bprune.posterior import Network, read_network
 from bprune.pruning.threshold import Rule, choose_masks
@@ -41,10 +41,12 @@ def test_auto_takes_the_program_where_the_network_can_be_lowered(mixed: tuple[Ca
     assert json.loads(prepared.plan.to_json())["before"]["weights"] >= 159
 
 
-def test_bfloat16_is_for_tensorflow(mixed: tuple[Case, Network]) -> None:
+@pytest.mark.parametrize("name", ["auto", "native"])
+def test_a_cpu_takes_float32_where_bfloat16_is_not_faster(mixed: tuple[Case, Network], name: str) -> None:
     case, network = mixed
-    prepared = prepare_engine(case, network, network.masks, precision="bfloat16")
-    assert isinstance(prepared.engine, TensorFlowEngine)
+    prepared = prepare_engine(case, network, network.masks, name=name, precision="bfloat16")
+    assert (prepared.plan.engine, prepared.plan.precision) == ("native", "float32")
+    assert "no layer is faster in bfloat16 on this CPU: float32 is used" in prepared.plan.lines
 
 
 def test_both_engines_have_one_law(mixed: tuple[Case, Network]) -> None:
@@ -111,7 +113,6 @@ def test_as_trained_is_the_graph(mixed: tuple[Case, Network]) -> None:
         ({"name": "tensorflow", "sampling": "as-trained"}, "not as it was trained"),
         ({"name": "native", "sampling": "as-trained"}, "not as it was trained"),
         ({"name": "tensorflow", "sampling": "per-example"}, "does not sample per example"),
-        ({"name": "native", "precision": "bfloat16"}, "the engine native computes in float32"),
         ({"name": "tensorfow"}, "the engine 'tensorfow' is not one of auto, graph, tensorflow, native"),
         ({"sampling": "flipout"}, "the sampling 'flipout' is not one of as-trained, per-example, weights"),
         ({"precision": "float16"}, "the precision 'float16' is not one of float32, bfloat16"),
@@ -127,12 +128,12 @@ def test_bfloat16_is_taken_where_it_is_accurate_and_told_where_not(
     mixed: tuple[Case, Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, network = mixed
-    prepared = prepare_engine(case, network, network.masks, precision=Precision.BFLOAT16)
+    prepared = prepare_engine(case, network, network.masks, name="tensorflow", precision=Precision.BFLOAT16)
     assert prepared.plan.precision == "bfloat16"
     assert any("flip: dense 6x8" in line and line.endswith("bfloat16") for line in prepared.plan.lines)
     assert any("local: dense" in line and line.endswith("float32") for line in prepared.plan.lines)
     monkeypatch.setattr(choose, "bfloat16_difference", lambda *_: 0.2)
-    refused = prepare_engine(case, network, network.masks, precision=Precision.BFLOAT16)
+    refused = prepare_engine(case, network, network.masks, name="tensorflow", precision=Precision.BFLOAT16)
     assert refused.plan.precision == "float32"
     assert "draws in bfloat16 differ by 0.2 on average on test inputs, 0.01 is allowed: float32 is used" in (
         refused.plan.lines

@@ -14,6 +14,7 @@ from bprune.engines.native import NativeEngine
 from bprune.engines.native.convolutions import Plain, Sparse, Winograd, choose_convolution
 from bprune.engines.native.noise import DrawNoise
 from bprune.engines.native.pictures import PictureStep
+from bprune.engines.tensorflow import Precision
 from bprune.lowering.ops import Activation, Conv, Dense, Function, Pool, Pooling, Reshape
 from bprune.lowering.program import Program
 from bprune.lowering.shapes import Shape
@@ -204,6 +205,25 @@ def test_the_law_of_winograd_convolutions() -> None:
     assert same_law(columns(draws), columns(expected))
     centre = expected.mean(0)
     assert not same_law(columns(draws), columns(centre + 1.3 * (expected - centre)))
+
+
+@pytest.mark.parametrize("constant", [0, 3])
+def test_bfloat16_where_the_cpu_is_fast_in_it(constant: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same draws to a few thousandths, in TensorFlow's products; the last layer before the output stays float32."""
+    fixed = np.random.default_rng(5).normal(size=(12, 12, constant)).astype(np.float32) if constant else None
+    first = convolution((3, 3), 8, 6, pads=((1, 1), (1, 1)), constant=fixed)
+    last = convolution((3, 3), 6, 4, source="r", name="d")
+    made = program((12, 12, 8), first, Activation("r", ("c",), Function.RELU), last)
+    x = np.random.default_rng(2).normal(0.2, 1.0, (20, 12, 12, 8)).astype(np.float32)
+    exact = NativeEngine(made, Output.PREDICTION, 3).draw(x, range(3)).values
+    slow = NativeEngine(made, Output.PREDICTION, 3, precision=Precision.BFLOAT16)
+    monkeypatch.setattr("bprune.engines.native.engine.bfloat16_speed", lambda: 50.0)
+    engine = NativeEngine(made, Output.PREDICTION, 3, precision=Precision.BFLOAT16)
+    assert (slow.narrow, engine.narrow) == (frozenset(), {"c"})
+    assert (slow.precision, engine.precision) == (Precision.FLOAT32, Precision.BFLOAT16)
+    assert "c: drawn weights, TensorFlow's products in bfloat16" in engine.describe()
+    difference = np.abs(engine.draw(x, range(3)).values - exact).mean() / np.abs(exact).mean()
+    assert 1e-5 < difference < 0.01
 
 
 def test_nan_spreads_to_what_reads_it_and_no_further() -> None:

@@ -16,12 +16,14 @@ from bprune.engines.native.weights import ValueDraw, WeightDraw
 from bprune.lowering.ops import Conv
 from bprune.lowering.program import Program
 
-__all__ = ["Convolution", "Drawn", "Room", "choose_convolution"]
+__all__ = ["Convolution", "Drawn", "Room", "choose_convolution", "narrow_convolutions"]
 
 _PLAIN_NS, _SPARSE_NS = 0.0205, 0.032
 """Nanoseconds of one core for a multiply-add with all weights, and with live weights alone."""
 _PICTURE_NS, _RESULT_NS = 8.0, 3.5
 """Nanoseconds to transform a tile of a channel's inputs, and of a filter's results."""
+_MOVE_NS = 0.5
+"""Nanoseconds to move a number between layouts."""
 _SIDE = 6
 
 Pair = tuple[int, int]
@@ -83,6 +85,30 @@ def choose_convolution(seed: int, op: Conv, program: Program) -> Convolution:
         op: A two-dimensional convolution.
         program: The program.
     """
+    costs = _costs(op, program)
+    return min(costs, key=lambda kind: costs[kind])(seed, op, program)
+
+
+def narrow_convolutions(program: Program, wide: frozenset[str], speed: float) -> frozenset[str]:
+    """The convolutions that are cheaper in bfloat16, window by window, than in any way in float32.
+
+    Args:
+        program: The program.
+        wide: The operations whose products are float32 whatever they cost.
+        speed: How many times as fast as in float32 products in bfloat16 are.
+    """
+    found = set()
+    for op in program.ops:
+        if isinstance(op, Conv) and len(op.strides) == 2 and op.name not in wide:
+            costs = _costs(op, program)
+            moved = program.shapes[op.inputs[0]].size + program.shapes[op.name].size
+            if costs[Plain] / speed + _MOVE_NS * moved < min(costs.values()):
+                found.add(op.name)
+    return frozenset(found)
+
+
+def _costs(op: Conv, program: Program) -> dict[type[Plain | Sparse | Winograd], float]:
+    """Nanoseconds of one core for an example, by way."""
     size, (window, _, channels, filters) = _pair(program.shapes[op.name].spatial), op.kernel.shape
     positions = math.prod(size)
     costs: dict[type[Plain | Sparse | Winograd], float] = {
@@ -93,7 +119,7 @@ def choose_convolution(seed: int, op: Conv, program: Program) -> Convolution:
         tiles = math.prod(-(-side // (_SIDE + 1 - window)) for side in size)
         multiplied = _PLAIN_NS * _SIDE**2 * channels * filters
         costs[Winograd] = tiles * (multiplied + _PICTURE_NS * channels + _RESULT_NS * filters)
-    return min(costs, key=lambda kind: costs[kind])(seed, op, program)
+    return costs
 
 
 class _Layer:

@@ -18,8 +18,9 @@ from bprune.arrays import AnyArray, FloatArray
 from bprune.case.output import Output
 from bprune.engines.base import Draws, Sampling
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
-from bprune.engines.machine import usable_cores
+from bprune.engines.machine import bfloat16_speed, usable_cores
 from bprune.engines.native.block import Block
+from bprune.engines.native.convolutions import narrow_convolutions
 from bprune.engines.native.dense import ChainStep
 from bprune.engines.native.noise import DrawNoise
 from bprune.engines.native.pictures import PictureStep
@@ -28,6 +29,7 @@ from bprune.engines.native.rest import GraphStep
 from bprune.engines.tensorflow import Precision
 from bprune.engines.tensorflow.blocks import example_bytes
 from bprune.engines.tensorflow.emit import emit
+from bprune.engines.tensorflow.precision import wide_layers
 from bprune.engines.tensorflow.split import split
 from bprune.lowering.program import Program, weights_of
 
@@ -57,13 +59,15 @@ class NativeEngine:
         seed: Seed of the noise, at least 0.
         sampling: PER_EXAMPLE, or WEIGHTS for one set of weights per draw.
         threads: How many cores to use; None takes those that this process may use.
+        precision: BFLOAT16 allows it for convolutions that TensorFlow computes faster so, on CPUs that have it.
 
     Attributes:
+        precision: BFLOAT16 where a convolution is computed in it.
+        narrow: Names of these convolutions.
         antithetic: Whether the draws 2k and 2k + 1 take the same noise with opposite signs; set it before drawing.
     """
 
     name = "native"
-    precision = Precision.FLOAT32
 
     def __init__(
         self,
@@ -72,10 +76,15 @@ class NativeEngine:
         seed: int,
         sampling: Sampling = Sampling.PER_EXAMPLE,
         threads: int | None = None,
+        precision: Precision = Precision.FLOAT32,
     ) -> None:
         self._program, self._kind = program, kind
         self._parts = split(program)
-        self.steps = plan_steps(program, self._parts.random, self._parts.passed, seed, sampling)
+        self.narrow: frozenset[str] = frozenset()
+        if precision is Precision.BFLOAT16:
+            self.narrow = narrow_convolutions(program, wide_layers(program), bfloat16_speed())
+        self.precision = Precision.BFLOAT16 if self.narrow else Precision.FLOAT32
+        self.steps = plan_steps(program, self._parts.random, self._parts.passed, seed, sampling, self.narrow)
         self._chains = [step for step in self.steps if isinstance(step, ChainStep)]
         self.sampling = Sampling.PER_EXAMPLE if any(step.is_cached for step in self._chains) else Sampling.WEIGHTS
         self.antithetic = False

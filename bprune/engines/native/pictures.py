@@ -169,13 +169,14 @@ def _describe(stage: ConvStage) -> str:
     return f"{stage.op.layer or stage.op.name}: {stage.convolution.describe}{pooled}"
 
 
-def stages_of(program: Program, op: Conv, seed: int) -> tuple[list[Stage], set[str], str]:
+def stages_of(program: Program, op: Conv, seed: int, narrow: frozenset[str]) -> tuple[list[Stage], set[str], str]:
     """The convolutions and poolings from a convolution on that are read by the next alone.
 
     Args:
         program: The program.
         op: A two-dimensional convolution.
         seed: The run's seed.
+        narrow: The convolutions that are computed elsewhere.
 
     Returns:
         The stages, the tensors that they make, and the last of these.
@@ -183,7 +184,7 @@ def stages_of(program: Program, op: Conv, seed: int) -> tuple[list[Stage], set[s
     stages: list[Stage] = []
     made: list[str] = []
     following: Op | None = op
-    while following is not None:
+    while following is not None and following.name not in narrow:
         if isinstance(following, Conv) and len(following.strides) == 2:
             stage, names = _conv_stage(program, following, seed)
         elif isinstance(following, Pool) and len(following.window) == 2:

@@ -30,7 +30,12 @@ measured on cores with AVX-512, the ratios are similar elsewhere."""
 
 
 def plan_steps(
-    program: Program, ops: Sequence[Op], fixed: Sequence[str], seed: int, sampling: Sampling
+    program: Program,
+    ops: Sequence[Op],
+    fixed: Sequence[str],
+    seed: int,
+    sampling: Sampling,
+    narrow: frozenset[str] = frozenset(),
 ) -> tuple[Step, ...]:
     """Choose how each operation of the random part is run.
 
@@ -40,6 +45,7 @@ def plan_steps(
         fixed: The tensors that are the same in every draw.
         seed: The run's seed.
         sampling: WEIGHTS for one set of weights per draw; PER_EXAMPLE allows what has the same law for each example.
+        narrow: The convolutions that TensorFlow computes in bfloat16.
     """
     steps: list[Step] = []
     waiting: list[Op] = []
@@ -50,15 +56,15 @@ def plan_steps(
         if waiting:
             made = {op.name for op in waiting}
             wanted = [name for name in made if name in program.outputs or read_later[name] - made]
-            steps.append(GraphStep(seed, waiting, [op.name for op in waiting if op.name in wanted]))
+            steps.append(GraphStep(seed, waiting, [op.name for op in waiting if op.name in wanted], narrow))
             waiting.clear()
 
     for op in ops:
         if op.name in skip:
             continue
-        if isinstance(op, Conv) and len(op.strides) == 2:
+        if isinstance(op, Conv) and len(op.strides) == 2 and op.name not in narrow:
             flush()
-            stages, made, name = stages_of(program, op, seed)
+            stages, made, name = stages_of(program, op, seed, narrow)
             skip |= made
             steps.append(PictureStep(stages, op.inputs[0], name, frozenset(made - {name})))
         elif isinstance(op, Dense) and len(program.shapes[op.inputs[0]]) > 1:

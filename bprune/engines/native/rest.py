@@ -10,7 +10,7 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.engines.native.block import Block
 from bprune.engines.native.weights import WeightDraw
-from bprune.engines.tensorflow.emit import emit
+from bprune.engines.tensorflow.emit import emit, fold_constant, narrowed
 from bprune.lowering.ops import Activation, Affine, Function, Op, Pool, Pooling, Reshape
 from bprune.lowering.program import Program, weights_of
 
@@ -48,12 +48,15 @@ class GraphStep:
         seed: The run's seed.
         ops: The operations, in order.
         wanted: Their tensors that are read later, or are outputs.
+        narrow: The operations whose products are computed in bfloat16.
     """
 
-    def __init__(self, seed: int, ops: Sequence[Op], wanted: Sequence[str]) -> None:
+    def __init__(
+        self, seed: int, ops: Sequence[Op], wanted: Sequence[str], narrow: frozenset[str] = frozenset()
+    ) -> None:
         import tensorflow as tf
 
-        self._ops, self._wanted = tuple(ops), tuple(wanted)
+        self._ops, self._wanted, self._narrow = tuple(ops), tuple(wanted), narrow
         made = {op.name for op in ops}
         self._read = tuple(dict.fromkeys(name for op in ops for name in op.inputs if name not in made))
         self._weights = {
@@ -62,7 +65,8 @@ class GraphStep:
         self._run = tf.function(self._emit, autograph=False)
         layers = [getattr(op, "layer", "") or op.name for op in ops if weights_of(op)]
         self.has_layers = bool(layers)
-        self.describe = f"{', '.join(layers)}: drawn weights, TensorFlow's products" if layers else ""
+        how = "products in bfloat16" if any(op.name in narrow for op in ops) else "products"
+        self.describe = f"{', '.join(layers)}: drawn weights, TensorFlow's {how}" if layers else ""
 
     def _emit(self, inputs: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         tensors = dict(zip(self._read, inputs, strict=True))
@@ -70,7 +74,10 @@ class GraphStep:
         for (name, field), value in zip(self._weights, weights, strict=True):
             drawn.setdefault(name, {})[field] = value
         for op in self._ops:
-            tensors[op.name] = emit(op, [tensors[name] for name in op.inputs], drawn.get(op.name, {}))
+            weights = drawn.get(op.name, {})
+            if op.name in self._narrow:
+                weights = narrowed(op, fold_constant(op, weights))
+            tensors[op.name] = emit(op, [tensors[name] for name in op.inputs], weights)
         return [tensors[name] for name in self._wanted]
 
     def run(self, block: Block) -> None:
