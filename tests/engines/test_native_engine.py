@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,26 @@ def test_the_package_needs_no_compiler_until_it_draws(tmp_path: Path) -> None:
     code = "import sys, bprune.engines.choose, bprune.engines.native; sys.exit('numba' in sys.modules)"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False).returncode == 0
+
+
+def test_a_signal_leaves_the_draws_that_have_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the process would end only when all of them are made, which may take minutes."""
+    engine = NativeEngine(specialise(wide_program(), {}), Output.PREDICTION, SEED, threads=1)
+    begun: list[int] = []
+
+    def task(start: int, *rest: Any) -> None:
+        begun.append(start)
+        time.sleep(0.02)
+
+    def interrupted(tasks: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "_task", task)
+    monkeypatch.setattr(engine, "_draws_at_once", lambda draws, blocks: 1)
+    engine.draw(INPUTS, range(50))
+    assert len(begun) == 50
+    monkeypatch.setattr("bprune.engines.native.engine.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.draw(INPUTS, range(50))
+    engine._pool.shutdown()
+    assert len(begun) < 75

@@ -165,7 +165,12 @@ class NativeEngine:
                 for begin in range(0, len(draws), group)
                 for i, start in enumerate(starts)
             ]
-            wait(tasks)
+            try:
+                wait(tasks)
+            except BaseException:  # a signal: what has not begun is not, so that the process ends soon
+                for task in tasks:
+                    task.cancel()
+                raise
             for task in tasks:
                 task.result()
         return self._head(outputs, examples)
