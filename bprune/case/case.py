@@ -10,6 +10,7 @@ from bprune.case.checkpoint import Checkpoint, open_checkpoint
 from bprune.case.metagraph import read_meta_graph
 from bprune.case.names import LayerNames, LayerNote, OpsNames, read_layer_names, read_ops_names
 from bprune.case.nodes import Nodes, node_of
+from bprune.case.notebook import case_html
 from bprune.case.paths import CaseFiles, find_case
 from bprune.case.roles import Roles, find_roles
 from bprune.case.subgraph import InferenceGraph, extract
@@ -51,6 +52,9 @@ class Case:
 
     def __repr__(self) -> str:
         return f"Case({str(self.files.root)!r}, {self.files.iteration.name}, {len(self.layer_names.layers)} layers)"
+
+    def _repr_html_(self) -> str:
+        return case_html(self)
 
 
 def load_case(

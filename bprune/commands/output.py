@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bprune.cells import number, percent
 from bprune.signals import raise_pending
 
 if TYPE_CHECKING:
@@ -108,17 +109,3 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_c
             table.add_section()
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _UNWRAPPED, highlight=False)
     console.print(table)
-
-
-def number(value: float | None) -> str:
-    """A number for a table, four significant digits; a dash for none."""
-    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
-
-
-def percent(share: float) -> str:
-    """A share for a table; what only rounds to all or nothing says so."""
-    if math.isnan(share):
-        return "-"
-    if 0.9995 <= share < 1.0:
-        return ">99.9%"
-    return "<0.1%" if 0.0 < share < 0.0005 else f"{share:.1%}"

@@ -5,6 +5,7 @@ It is apart from the compiler, whose import takes half a second and is not alway
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,9 +39,11 @@ def tell_watchers(kernel: str) -> None:
 
 
 class CompilationClock:
-    """A watcher that adds up how long compilation takes. The compiler does one kernel after the other."""
+    """A watcher that adds up how long something is compiled: threads that wait for one compiler count once."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
         self._since = 0.0
         self.seconds = 0.0
         """How long all compilations that ended took."""
@@ -48,7 +51,10 @@ class CompilationClock:
     def __call__(self, kernel: str) -> None:
         """See `Watcher`."""
         now = time.perf_counter()
-        if kernel:
-            self._since = now
-        else:
-            self.seconds += now - self._since
+        with self._lock:
+            if kernel:
+                self._since = self._since if self._running else now
+                self._running += 1
+            elif self._running:
+                self._running -= 1
+                self.seconds += 0.0 if self._running else now - self._since

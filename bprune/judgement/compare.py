@@ -28,6 +28,7 @@ from bprune.judgement.change import (
     value_change,
 )
 from bprune.judgement.noise_floor import NoiseTest, compare_with_noise, noise_differences
+from bprune.judgement.notebook import comparison_html
 from bprune.judgement.verdict import verdict
 from bprune.metrics import Estimate, Predictions, evaluate_pair
 from bprune.metrics.blocks import BLOCKS
@@ -93,6 +94,12 @@ class Comparison:
     def verdict(self) -> str:
         """The outcome in words."""
         return verdict(self.noise, self.change, self.uncertainty, self.metrics, CONFIDENCE)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.first} and {self.second}: {self.task.value}, {self.examples} examples>"
+
+    def _repr_html_(self) -> str:
+        return comparison_html(self)
 
     def most_changed(self, count: int = 10) -> IntArray:
         """The numbers of the examples that change most, the most changed first; flipped ones before all others."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bprune.errors import UsageError
+from bprune.judgement.notebook import sweep_html
 from bprune.metrics.estimate import Estimate
 
 __all__ = ["NOT_LOWERED", "Sweep", "SweepPoint"]
@@ -144,3 +145,9 @@ class Sweep:
     def untimed(self) -> tuple[SweepPoint, ...]:
         """The points whose time was not measured."""
         return tuple(point for point in self.points if math.isnan(point.draw_us))
+
+    def __repr__(self) -> str:
+        return f"<Sweep of {self.case}: {self.criterion}, {len(self.points)} points, {self.examples} examples>"
+
+    def _repr_html_(self) -> str:
+        return sweep_html(self)

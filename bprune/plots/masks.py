@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bprune.arrays import AnyArray, BoolArray, Float64Array
+from bprune.cells import percent
 from bprune.errors import UnsupportedError
-from bprune.plots.style import COLOURS, percent
+from bprune.plots.style import COLOURS
 from bprune.posterior.posterior import Network, Posterior
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bprune.arrays import Float64Array
+from bprune.cells import percent
 from bprune.errors import UnsupportedError, UsageError
-from bprune.plots.style import COLOURS, legend_below, line_style, log_axis, percent
+from bprune.plots.style import COLOURS, legend_below, line_style, log_axis
 from bprune.posterior.posterior import Network
 from bprune.posterior.snr import pooled_snr
 

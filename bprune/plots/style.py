@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "GREY", "STYLE", "legend_below", "line_style", "log_axis", "percent"]
+__all__ = ["COLOURS", "GREY", "STYLE", "legend_below", "line_style", "log_axis"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Blue, vermillion, green, purple, orange, sky blue, black."""
@@ -79,10 +79,3 @@ def log_axis(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     if low >= _SMALLEST_PLAIN and high <= _LARGEST_PLAIN:
         axes.xaxis.set_major_formatter("{x:g}")
-
-
-def percent(share: float) -> str:
-    """A share for a legend or a label: 63.3%; what only rounds to all or nothing says so."""
-    if 0.9995 <= share < 1.0:
-        return ">99.9%"
-    return "<0.1%" if 0.0 < share < 0.0005 else f"{share:.1%}"

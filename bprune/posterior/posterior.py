@@ -109,6 +109,9 @@ class Posterior:
         ratio = self.family.snr(np.asarray(self.loc, np.float64), self.scale)
         return np.asarray(np.where(self.mask, ratio, 0.0))
 
+    def __repr__(self) -> str:
+        return f"<Posterior of {self.name}: {self.family.name}, {'x'.join(map(str, self.shape)) or 'scalar'}>"
+
 
 @dataclass(frozen=True)
 class Unrecognised:
@@ -169,3 +172,12 @@ class Network:
             for site, parts in joined.items()
         }
         return {site: mask for site, mask in flat.items() if not mask.all()}
+
+    def __repr__(self) -> str:
+        weights = sum(posterior.size for posterior in self.posteriors)
+        return f"<Network: {len(self.layers)} layers, {weights:,} prunable weights>"
+
+    def _repr_html_(self) -> str:
+        from bprune.posterior.notebook import network_html
+
+        return network_html(self)

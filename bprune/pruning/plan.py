@@ -13,6 +13,7 @@ from bprune.posterior.posterior import Network
 from bprune.posterior.recognise import read_network
 from bprune.pruning.counts import Counts, check_no_empty_layer, count_layers, count_total
 from bprune.pruning.criteria import Context, find_criterion
+from bprune.pruning.notebook import pruned_html
 from bprune.pruning.save import save_pruned_case
 from bprune.pruning.threshold import Rule, Scope, choose_masks, find_scope
 
@@ -34,6 +35,13 @@ class Pruned:
     rule: Rule
     layers: tuple[Counts, ...]
     total: Counts
+
+    def __repr__(self) -> str:
+        kept = f"{self.total.nonzeros:,} of {self.total.weights:,} weights kept"
+        return f"<Pruned case {self.case_dir}: {kept}, sparsity {self.total.sparsity:.3f}>"
+
+    def _repr_html_(self) -> str:
+        return pruned_html(self)
 
 
 def prune(

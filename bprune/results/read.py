@@ -28,6 +28,7 @@ from bprune.results.checks import (
     reading,
 )
 from bprune.results.layout import layout
+from bprune.results.notebook import results_html
 from bprune.results.schema import BLOCKS_ADDED, WIDENED, LayerRecord, RunRecord, provenance, sparsity, text_digest
 
 __all__ = ["Results", "open_results"]
@@ -119,6 +120,11 @@ class Results:
         other = None if ood is None else ood.predictions()
         return evaluate(self.predictions(), self.labels, names=names, ood=other)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the file was closed; the statistics are there still."""
+        return not self._file
+
     def close(self) -> None:
         """Close the file; what is in memory stays."""
         self._file.close()
@@ -135,8 +141,16 @@ class Results:
         examples = len(self.summary.mean)
         return f"<Results of {self.path}: {self.task.value}, {examples} examples, {self.run.mc_iters} draws>"
 
+    def _repr_html_(self) -> str:
+        return results_html(self)
+
     def describe(self) -> str:
         """The file in a few lines, for people."""
+        metrics = {"metrics": _metrics_text(self.metrics(MAIN_METRICS[self.task]))}
+        return "\n".join(f"{name:<9}{text}" for name, text in (self.facts() | metrics).items())
+
+    def facts(self) -> dict[str, str]:
+        """What the file holds, by heading, for people."""
         examples, outputs = self.summary.mean.shape
         noun = "classes" if self.task is Task.CLASSIFICATION else "output" if outputs == 1 else "outputs"
         weights = sum(layer.weights for layer in self.layers)
@@ -144,16 +158,14 @@ class Results:
         rule = "not pruned" if self.run.criterion == "none" else self.run.criterion
         if self.run.threshold is not None:
             rule += f" threshold {self.run.threshold:g}"
-        lines = [
-            f"results  {self.path}",
-            f"case     {self.run.case} ({self.run.checkpoint_digest})",
-            f"task     {self.task.value}, {examples} examples, {outputs} {noun}",
-            f"run      {self._draws_text()}, seed {self.run.seed}, engine {self.run.engine}, "
+        return {
+            "results": str(self.path),
+            "case": f"{self.run.case} ({self.run.checkpoint_digest})",
+            "task": f"{self.task.value}, {examples} examples, {outputs} {noun}",
+            "run": f"{self._draws_text()}, seed {self.run.seed}, engine {self.run.engine}, "
             f"sampling {self.run.sampling}, {self.run.precision}, {self.run.inference_runtime_s or 0.0:.1f} s",
-            f"weights  {nonzeros:,} of {weights:,} kept, sparsity {sparsity(weights, nonzeros):.3f}; {rule}",
-            f"metrics  {_metrics_text(self.metrics(MAIN_METRICS[self.task]))}",
-        ]
-        return "\n".join(lines)
+            "weights": f"{nonzeros:,} of {weights:,} kept, sparsity {sparsity(weights, nonzeros):.3f}; {rule}",
+        }
 
     def _draws_text(self) -> str:
         text = f"{self.run.mc_iters} draws"
@@ -163,7 +175,7 @@ class Results:
         return text + (" in antithetic pairs" if self.run.antithetic else "")
 
     def _group(self, name: str) -> Any:
-        if not self._file:
+        if self.is_closed:
             raise UsageError(f"{self.path} is closed", hint="Read from it inside the with block, before close().")
         with reading(self.path):
             return self._file.get(name)

@@ -72,3 +72,14 @@ def test_the_clock_counts_compilation_alone(monkeypatch: pytest.MonkeyPatch) -> 
             tell_watchers(kernel)
             now[0] += seconds
     assert clock.seconds == 5.0
+
+
+def test_threads_that_compile_at_once_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("bprune.engines.compilation.time.perf_counter", lambda: now[0])
+    clock = CompilationClock()
+    with watch_compilation(clock):
+        for kernel, seconds in (("a", 2.0), ("b", 30.0), ("", 3.0), ("", 40.0)):
+            tell_watchers(kernel)
+            now[0] += seconds
+    assert clock.seconds == 35.0
