@@ -219,7 +219,8 @@ def test_bfloat16_where_the_cpu_is_fast_in_it(constant: int, monkeypatch: pytest
     slow = NativeEngine(made, Output.PREDICTION, 3, precision=Precision.BFLOAT16)
     monkeypatch.setattr("bprune.engines.native.engine.bfloat16_speed", lambda: 50.0)
     engine = NativeEngine(made, Output.PREDICTION, 3, precision=Precision.BFLOAT16)
-    assert (slow.narrow, engine.narrow) == (frozenset(), {"c"})
+    assert not slow.narrow
+    assert engine.narrow == {"c"}
     assert (slow.precision, engine.precision) == (Precision.FLOAT32, Precision.BFLOAT16)
     assert "c: drawn weights, TensorFlow's products in bfloat16" in engine.describe()
     difference = np.abs(engine.draw(x, range(3)).values - exact).mean() / np.abs(exact).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,10 +74,10 @@ class GraphStep:
         for (name, field), value in zip(self._weights, weights, strict=True):
             drawn.setdefault(name, {})[field] = value
         for op in self._ops:
-            weights = drawn.get(op.name, {})
+            own: Mapping[str, Any] = drawn.get(op.name, {})
             if op.name in self._narrow:
-                weights = narrowed(op, fold_constant(op, weights))
-            tensors[op.name] = emit(op, [tensors[name] for name in op.inputs], weights)
+                own = narrowed(op, fold_constant(op, own))
+            tensors[op.name] = emit(op, [tensors[name] for name in op.inputs], own)
         return [tensors[name] for name in self._wanted]
 
     def run(self, block: Block) -> None:
