@@ -25,7 +25,7 @@ def case_html(case: Case) -> str:
         "input": f"{roles.input} ({sizes} {graph.input_dtype})",
         "output": f"{roles.output} ({roles.kind.value})",
         "held-out data": "heldout.npz" if files.heldout is not None else "none",
-        "pruned": "by BPrune, see pruning.json" if files.pruning is not None else "not by BPrune",
+        "pruned": "yes, see pruning.json" if files.pruning is not None else "not recorded",
     }
     rows = []
     for layer in case.layer_names.layers:

@@ -32,7 +32,7 @@ def sweep_html(sweep: Sweep) -> str:
             whole = point is sweep.points[0]
             row += [number(point.metrics[name].value)]
             row += ["" if whole else with_error(change.value, change.stderr, signed=True)]
-    columns.append("us per draw")
+    columns.append("us per example and draw")
     for row, point in zip(rows, sweep.points, strict=True):
         row.append(number(point.draw_us))
     content = {

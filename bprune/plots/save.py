@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import re
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_DPI", "FORMATS", "check_target", "draw_figure", "svg_text", "write_figure"]
 
 DEFAULT_DPI = 150
+_NOTEBOOK_DPI = 96
 FORMATS = ("png", "svg", "pdf")
 _NO_DATES: dict[str, dict[str, Any]] = {
     "png": {"Software": "bprune"},
@@ -46,14 +48,26 @@ def draw_figure(draw: Callable[[Figure], None], size: tuple[float, float], title
     if not all(0.5 <= side <= _LARGEST_INCHES for side in size):
         raise UsageError(f"the size {size[0]:g} x {size[1]:g} is not between 0.5 and {_LARGEST_INCHES:g} inches")
     with _style():
-        from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
+        figure = _figure_class()(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
         draw(figure)
         if title:
             figure.suptitle(_literal(title))
         return figure
+
+
+@functools.cache
+def _figure_class() -> type[Figure]:
+    """Figures that a notebook shows. Those of matplotlib are shown only where pyplot was imported before."""
+    from matplotlib.figure import Figure
+
+    class Picture(Figure):
+        def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+            width, height = (round(inches * _NOTEBOOK_DPI) for inches in self.get_size_inches())
+            return _rendered(self, "png", DEFAULT_DPI), {"width": width, "height": height}
+
+    return Picture
 
 
 def check_target(path: Path, *, overwrite: bool = False) -> str:

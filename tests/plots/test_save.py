@@ -180,3 +180,11 @@ def test_data_needs_no_matplotlib() -> None:
     code = "import sys, bprune.plots; print([m for m in ('matplotlib', 'tensorflow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_notebook_shows_a_figure_without_pyplot() -> None:
+    figure = figure_of(snr_data(NETWORK), size=(4.0, 2.0))
+    image, size = figure._repr_png_()  # type: ignore[attr-defined]
+    assert image[:8] == b"\x89PNG\r\n\x1a\n"
+    assert size == {"width": 384, "height": 192}
+    assert np.frombuffer(image[16:24], ">u4").tolist() == [600, 300]

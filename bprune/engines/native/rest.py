@@ -63,6 +63,7 @@ class GraphStep:
             (op.name, field): WeightDraw(seed, weights) for op in ops for field, weights in weights_of(op).items()
         }
         self._run = tf.function(self._emit, autograph=False)
+        self._traced: dict[tuple[tuple[int, ...], ...], Any] = {}
         layers = [getattr(op, "layer", "") or op.name for op in ops if weights_of(op)]
         self.has_layers = bool(layers)
         how = "products in bfloat16" if any(op.name in narrow for op in ops) else "products"
@@ -80,12 +81,19 @@ class GraphStep:
             tensors[op.name] = emit(op, [tensors[name] for name in op.inputs], own)
         return [tensors[name] for name in self._wanted]
 
+    def _call(self, inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
+        """Run the function; it is traced once for each shape. TensorFlow would warn of that, for all steps together."""
+        key = tuple(tuple(item.shape) for item in inputs)
+        if key not in self._traced:
+            self._traced[key] = self._run.get_concrete_function(inputs, weights)
+        return self._traced[key](inputs, weights)
+
     def run(self, block: Block) -> None:
         """See `Step.run`."""
         import tensorflow as tf
 
         if not self._weights:
-            results = self._run([tf.constant(block.rows(name)) for name in self._read], [])
+            results = self._call([tf.constant(block.rows(name)) for name in self._read], [])
             for name, values in zip(self._wanted, results, strict=True):
                 block.put(name, np.asarray(values, np.float32))
             return
@@ -93,7 +101,7 @@ class GraphStep:
         for index, noise in enumerate(block.draws):
             weights = [tf.constant(item.draw(noise)) for item in self._weights.values()]
             inputs = [tf.constant(block.of_draw(name, index)) for name in self._read]
-            parts.append([np.asarray(item, np.float32) for item in self._run(inputs, weights)])
+            parts.append([np.asarray(item, np.float32) for item in self._call(inputs, weights)])
         for name, values in zip(self._wanted, zip(*parts, strict=True), strict=True):
             block.random[name] = np.stack(values)
 
