@@ -68,6 +68,20 @@ def test_the_printed_table_is_what_prune_prints(folder: Path, capsys: pytest.Cap
         assert line in shown
 
 
+def test_the_printed_metrics_are_those_that_prune_prints(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bprune.cli import run
+
+    assert run(["prune", "--case-dir", "runs/digits", "--out", "digits_conv-pruned", "--mc-iters", "20"]) == 0
+    printed = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    (block,) = [text for text in README.split("```") if " metric " in text and "pruned case:" in text]
+    shown = [line.split() for line in block.splitlines() if line.strip()]
+    assert [line[0][:6] for line in printed] == [line[0][:6] for line in shown]
+    for line, expected in zip(printed, shown, strict=True):
+        if line[0] in ("accuracy", "nll", "brier"):
+            for column in (1, 4):
+                assert float(line[column]) == pytest.approx(float(expected[column]), rel=0.03)
+
+
 def test_sweep_and_budget(folder: Path) -> None:
     import bprune
 

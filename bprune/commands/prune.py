@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bprune.cells import with_error
 from bprune.commands.choices import BudgetChoice, CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.found import search_line
 from bprune.commands.options import (
@@ -198,12 +199,9 @@ def _print(pruned: Pruned, before: _Judged | None, after: _Judged | None, judged
     print_table(columns, [*map(_count_cells, pruned.layers), [""] * 4, _count_cells(pruned.total)])
     if before is not None and after is not None:
         both = {"before": before, "after": after}
-        names = list(before.metrics)
-        rows = [
-            [label, *(_cell(item.metrics[name]) for name in names), f"{item.draws:,.4g}"]
-            for label, item in both.items()
-        ]
-        print_table(["", *names, "draws"], rows)
+        rows = [[name, *(_cell(item.metrics[name]) for item in both.values())] for name in before.metrics]
+        rows.append(["draws", *(f"{item.draws:,.4g}" for item in both.values())])
+        print_table(["metric", *both], rows)
     click.echo(f"pruned case: {pruned.case_dir}")
     if judged:
         click.echo(f"results:     {pruned.case_dir / _RESULTS}")
@@ -214,4 +212,4 @@ def _count_cells(item: Counts) -> list[str]:
 
 
 def _cell(metric: Estimate) -> str:
-    return f"{metric.value:.4f} +- {metric.stderr:.4f}"
+    return with_error(metric.value, metric.stderr)
