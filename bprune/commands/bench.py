@@ -86,6 +86,7 @@ def command(
     with tell.tensorflow():
         from bprune.engines.choose import EngineName
         from bprune.engines.graph import GraphEngine
+        from bprune.engines.tensorflow import Precision
         from bprune.inference.bench import Variant, bench
         from bprune.posterior import read_network
 
@@ -102,7 +103,7 @@ def command(
                 dataset.inputs,
                 dataset.labels,
                 sparsities=sparsities,
-                variants=[Variant(EngineName(name), _precision(name, precision)) for name in dict.fromkeys(engines)],
+                variants=[Variant(EngineName(name), Precision(precision)) for name in dict.fromkeys(engines)],
                 draws=draws,
                 rounds=rounds,
                 progress=progress,
@@ -111,13 +112,6 @@ def command(
         print_json(_content(case.name, result))
     elif not tell.quiet:
         _print(result)
-
-
-def _precision(engine: str, wanted: str) -> Any:
-    """native computes in float32; beside an engine that was asked for bfloat16 it still tells something."""
-    from bprune.engines.tensorflow import Precision
-
-    return Precision.FLOAT32 if engine == "native" else Precision(wanted)
 
 
 def _content(case: str, result: Bench) -> dict[str, Any]:

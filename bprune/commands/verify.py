@@ -44,7 +44,7 @@ _FALSE_ALARM = 1e-6
     type=click.Choice(["auto", "tensorflow", "native"]),
     default="auto",
     show_default=True,
-    help="The engine that is compared with the graph. auto: native, or tensorflow for bfloat16.",
+    help="The engine that is compared with the graph. auto: the one that infer takes, native on a CPU.",
 )
 @click.option(
     "--precision",
@@ -86,14 +86,14 @@ def command(
       bprune verify --case-dir sample_checkpoints/digits_conv --threshold 2 --mc-iters 4000
     """
     with tell.tensorflow():
-        from bprune.engines.choose import EngineName
+        from bprune.engines.choose import EngineName, engine_of_machine
         from bprune.engines.graph import GraphEngine
         from bprune.engines.tensorflow import Precision
         from bprune.inference.verify import verify
         from bprune.posterior import read_network
 
         if engine == "auto":
-            engine = "native" if precision == "float32" else "tensorflow"
+            engine = engine_of_machine()
         rule = pruning.rule() if pruning.is_given else None
         case = choice.load()
         network = read_network(case)

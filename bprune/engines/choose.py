@@ -20,7 +20,7 @@ from bprune.errors import EngineError, SelfCheckError, UnsupportedError, UsageEr
 from bprune.lowering.program import Program
 from bprune.posterior.posterior import Network
 
-__all__ = ["EngineName", "Prepared", "prepare_engine"]
+__all__ = ["EngineName", "Prepared", "engine_of_machine", "prepare_engine"]
 
 if TYPE_CHECKING:
     from bprune.engines.native import NativeEngine
@@ -147,16 +147,22 @@ def _program_engine(
     return Prepared(engine, _plan(engine, whole, program, notes, engine.wide))
 
 
+def engine_of_machine() -> str:
+    """The engine that AUTO takes for networks that can be lowered: native on a CPU, tensorflow where there is a GPU."""
+    import tensorflow as tf
+
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    name = EngineName.TENSORFLOW if has_gpu or not importlib.util.find_spec("numba") else EngineName.NATIVE
+    return str(name.value)
+
+
 def _native(program: Program, kind: Output, seed: int, wish: _Wish, precision: Precision) -> NativeEngine | None:
     """The engine native, where it was asked for or the CPU is what there is.
 
     The masks play no part in the choice, so that draws of a network before and after pruning have the same noise.
     """
-    import tensorflow as tf
-
     asked = wish.name is EngineName.NATIVE or (wish.name is EngineName.AUTO and wish.sampling is Sampling.PER_EXAMPLE)
-    possible = wish.name is EngineName.AUTO
-    if not asked and (not possible or tf.config.list_physical_devices("GPU") or not importlib.util.find_spec("numba")):
+    if not asked and (wish.name is not EngineName.AUTO or engine_of_machine() != EngineName.NATIVE.value):
         return None
     from bprune.engines.native import NativeEngine
 

@@ -130,7 +130,7 @@ def verify(
         inputs: `[example, ...]`, as the network takes them.
         mc_iters: Draws of each engine, at least 100.
         seed: Seed of the program's noise.
-        precision: In which number format the program computes products; the engine native knows float32 alone.
+        precision: In which number format the program may compute products.
         engine: Which engine runs the program: TENSORFLOW or NATIVE.
         false_alarm: The probability, at most, that law 5 is found broken although it holds.
         progress: Told the share of the draws that are done.
@@ -200,14 +200,13 @@ def verify_program(
 def _engine(name: EngineName, program: Program, kind: Output, seed: int, precision: Precision) -> Engine:
     if name is EngineName.TENSORFLOW:
         return TensorFlowEngine(program, kind, seed, precision)
-    if name is not EngineName.NATIVE or precision is not Precision.FLOAT32:
+    if name is not EngineName.NATIVE:
         raise UsageError(
-            f"the engine {name.value} does not run programs in {precision.value}",
-            hint="Choose the engine tensorflow, or native in float32.",
+            f"the engine {name.value} does not run programs", hint="Choose the engine tensorflow or native."
         )
     from bprune.engines.native import NativeEngine
 
-    return NativeEngine(program, kind, seed)
+    return NativeEngine(program, kind, seed, precision=precision)
 
 
 def _zero_scale(

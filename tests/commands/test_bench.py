@@ -116,7 +116,7 @@ def test_without_numba_the_others_are_timed(mixed_case: Path, monkeypatch: pytes
     assert left_out == {"engine": "native", "sparsity": 0.0, "reason": "No module named 'numba'; see bprune doctor"}
 
 
-def test_bfloat16_is_of_the_engine_that_has_it(mixed_case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_engines_are_asked_for_bfloat16(mixed_case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, Any]] = []
 
     def stop(*_: Any, variants: list[Variant], **__: Any) -> Any:
@@ -125,7 +125,7 @@ def test_bfloat16_is_of_the_engine_that_has_it(mixed_case: Path, monkeypatch: py
 
     monkeypatch.setattr(library, "bench", stop)
     assert _bench("--case-dir", mixed_case, "--precision", "bfloat16")[0] == 2
-    assert asked == [("tensorflow", "bfloat16"), ("native", "float32")]
+    assert asked == [("tensorflow", "bfloat16"), ("native", "bfloat16")]
 
 
 def test_what_was_pruned_before_and_layers_without_a_weight_are_noted(samples: Path, tmp_path: Path) -> None:
