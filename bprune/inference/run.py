@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from bprune.arrays import AnyArray
+from bprune.arrays import AnyArray, read_only
 from bprune.case.task import Task
 from bprune.engines.base import Draws, Engine
 from bprune.errors import UsageError
@@ -148,7 +148,7 @@ def run_draws(
         SelfCheckError: If a value is not finite.
         OutputError: If the sink cannot write.
     """
-    examples = len(inputs)
+    examples, inputs = len(inputs), read_only(inputs)
     for start in range(0, examples, blocks.examples):
         block = inputs[start : start + blocks.examples]
         targets = labels[start : start + blocks.examples] if labels is not None else None

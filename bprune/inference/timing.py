@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bprune.arrays import AnyArray, Float64Array
+from bprune.arrays import AnyArray, Float64Array, read_only
 from bprune.engines.base import Engine
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.run import choose_blocks
@@ -28,7 +28,7 @@ class DrawLoop:
     """
 
     def __init__(self, engine: Engine, inputs: AnyArray, draws: int) -> None:
-        self._engine, self._inputs, self._draws = engine, inputs, draws
+        self._engine, self._inputs, self._draws = engine, read_only(inputs), draws
         self._blocks = choose_blocks(engine, len(inputs), draws)
         self._sum = np.zeros((len(inputs), engine.output_size))
         self._next = 0

@@ -61,11 +61,9 @@ class ChainStep:
 
     def _run(self, block: Block, out: FloatArray, begin: int, start: int, examples: int, *, softmax: bool) -> int:
         known = block.prepared.get(self.name, ())
-        rows = None if known else np.stack([block.of_draw(self.source, i) for i in range(len(block.draws))])
+        rows = None if known else block.random[self.source][:, :examples]
         mean, std = (*known, None, None)[:2]
         numbers = block.examples[:examples]
-        if rows is not None:
-            rows = rows[:, :examples]
         return self._chain.run(out, begin, start, numbers, block.draws, mean=mean, std=std, rows=rows, softmax=softmax)
 
 

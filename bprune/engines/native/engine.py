@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from bprune.arrays import AnyArray, FloatArray
+from bprune.arrays import AnyArray, FloatArray, is_same
 from bprune.case.output import Output
 from bprune.engines.base import Draws, Sampling
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
@@ -176,12 +176,19 @@ class NativeEngine:
         return self._head(outputs, examples)
 
     def _prepared(self, inputs: AnyArray, sizes: list[int]) -> list[_Fixed]:
-        """What is the same in every draw, for every block; that of the last call if its inputs were the same."""
+        """What is the same in every draw, for every block; that of the last call if its inputs were the same.
+
+        Inputs that cannot be written are the same if they are in the same place; others are compared, and so copied.
+        """
         known = self._known
-        if known is None or known[0] != sizes or not np.array_equal(known[1], inputs):
+        if known is None or known[0] != sizes or not is_same(known[1], inputs):
             starts = range(0, len(inputs), self.block)
             parts = [_fill(inputs[start : start + self.block], size) for start, size in zip(starts, sizes, strict=True)]
-            known = (sizes, inputs.copy(), list(self._pool.map(self._fixed, parts)))
+            known = (
+                sizes,
+                inputs.copy() if inputs.flags.writeable else inputs,
+                list(self._pool.map(self._fixed, parts)),
+            )
             self._known = known
         return known[2]
 
