@@ -119,7 +119,7 @@ def compare_results(first: Results, second: Results) -> Comparison:
         InputError: If the files are of other tasks, examples, classes, inputs or labels.
 
     Example:
-        >>> compare_results(open_results("digits.h5"), open_results("digits-80.h5")).verdict
+        >>> compare_results(open_results("digits-results.h5"), open_results("digits-80.h5")).verdict
     """
     labels = _same_data(first, second)
     a, b = first.predictions(), second.predictions()

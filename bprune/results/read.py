@@ -197,8 +197,8 @@ def open_results(path: Path | str) -> Results:
         DamagedFileError: If it is damaged, or reaches into other files.
 
     Example:
-        with open_results("mnist-results.h5") as results:
-            print(results.describe())
+        >>> with open_results("digits-results.h5") as results:
+        ...     print(results.describe())
     """
     path = Path(path)
     check_readable(path)
