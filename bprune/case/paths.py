@@ -102,8 +102,11 @@ def find_case(path: str | Path, checkpoint: str | None = None) -> CaseFiles:
     """
     try:
         return _find(Path(path), checkpoint)
-    except InputError:
-        raise
+    except InputError as error:
+        if not Path(path).is_file() or _CHECKPOINT_FILE.match(Path(path).name):
+            raise
+        message = f"{path} is a file, so that its folder was taken for the case, and {error.message}"
+        raise type(error)(message, hint=error.hint) from error
     except OSError as error:
         where = error.filename if error.filename is not None else path
         raise InputError(f"cannot read {where}: {error.strerror}") from error

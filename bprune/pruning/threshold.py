@@ -94,7 +94,7 @@ class Rule:
         """The rule in words."""
         if self.sparsity is not None:
             of = "all weights" if self.scope is Scope.GLOBAL else "the weights of every layer"
-            return f"the {self.sparsity:.4g} of {of} with the lowest {self.criterion.name}"
+            return f"the {100.0 * self.sparsity:.6g} % of {of} with the lowest {self.criterion.name}"
         layers = "".join(f", {name} below {value:g}" for name, value in self.layer_thresholds.items())
         return f"{self.criterion.name} below {self.threshold:g}{layers}"
 

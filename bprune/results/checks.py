@@ -127,6 +127,11 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, Any]:
     library = read_attribute(file, "inference_library", str)
     if library != LIBRARY:
         raise InputError(f"{path} is not a results file of BPrune: it was written by {library}")
+    if "kind" in file.attrs:
+        raise InputError(
+            f"{path} is not a results file: it holds a {read_attribute(file, 'kind', str)[:40]}",
+            hint="Give the file that bprune infer wrote; bprune plot sweep draws sweeps.",
+        )
     version = read_attribute(file, "schema_version", int)
     if version > SCHEMA_VERSION:
         raise UnsupportedError(

@@ -364,6 +364,16 @@ def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
         find_case(tmp_path / "digits" / "LayerName.txt")
 
 
+def test_a_file_that_is_of_no_case(tmp_path: Path) -> None:
+    make(tmp_path / "one")
+    make(tmp_path / "two")
+    (tmp_path / "results.h5").touch()
+    with pytest.raises(
+        AmbiguousCaseError, match=r"results.h5 is a file, so that its folder was taken for the case, and .* one, two"
+    ):
+        find_case(tmp_path / "results.h5")
+
+
 def test_a_path_below_a_file(tmp_path: Path) -> None:
     root = make(tmp_path / "case")
     with pytest.raises(MissingFileError, match=r"LayerNames.txt/x does not exist"):

@@ -64,6 +64,11 @@ def data(samples: Path) -> Dataset:
         return Dataset(file["x"][:120], file["y"][:120], "digits")
 
 
+def _text(sweep: Sweep) -> str:
+    """All values of a sweep; NaN equals itself in text."""
+    return repr(dataclasses.asdict(sweep))
+
+
 def _sweep(case: Case, data: Dataset, **options: Any) -> Sweep:
     chosen: dict[str, Any] = {"sparsities": SPARSITIES, "mc_iters": DRAWS} | options
     return bprune.sweep(case, data, **chosen)
@@ -115,7 +120,7 @@ def test_the_whole_network_differs_from_itself_in_nothing(whole: Sweep) -> None:
 
 def test_the_file_holds_what_was_returned(case: Case, data: Dataset, whole: Sweep, tmp_path: Path) -> None:
     again = _sweep(case, data, out=tmp_path / "again.h5")
-    assert repr(read_sweep(tmp_path / "again.h5")) == repr(again)
+    assert _text(read_sweep(tmp_path / "again.h5")) == _text(again)
     assert _values(again) == _values(whole)
 
 
@@ -148,7 +153,7 @@ def test_a_killed_sweep_goes_on_to_the_same_values(
     assert _values(resumed) == _values(whole)
     assert sorted([*measured, *(point.nonzeros for point in left.points)]) == sorted(p.nonzeros for p in whole.points)
     measured.clear()
-    assert repr(_sweep(case, data, out=out)) == repr(resumed)
+    assert _text(_sweep(case, data, out=out)) == _text(resumed)
     assert measured == []
     assert [item.name for item in tmp_path.iterdir()] == ["s.h5"]
 
@@ -177,7 +182,7 @@ def test_another_sweep_is_not_mixed_in(
     write_sweep(whole, tmp_path / "s.h5")
     with pytest.raises(OutputError, match=message):
         _sweep(case, data, out=tmp_path / "s.h5", **options)
-    assert repr(read_sweep(tmp_path / "s.h5")) == repr(whole)
+    assert _text(read_sweep(tmp_path / "s.h5")) == _text(whole)
 
 
 def test_other_data_and_other_files_are_refused(case: Case, data: Dataset, whole: Sweep, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
+from bprune import open_results
 from bprune.errors import DamagedFileError, InputError, MissingFileError, OutputError, UnsupportedError, UsageError
 from bprune.judgement import Sweep, SweepPoint, read_sweep, write_sweep, write_sweep_csv
 from tests.judgement.sweep_world import point, sweep
 
 
 def _same(first: Sweep, second: Sweep) -> bool:
-    return repr(first) == repr(second)  # NaN equals itself in text
+    return repr(dataclasses.asdict(first)) == repr(dataclasses.asdict(second))  # NaN equals itself in text
 
 
 def test_a_sweep_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -24,6 +26,16 @@ def test_a_sweep_comes_back_as_it_was(tmp_path: Path) -> None:
     write_sweep(written, tmp_path / "s.h5")
     assert _same(read_sweep(tmp_path / "s.h5"), written)
     assert [item.name for item in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_other_values_are_not_the_same() -> None:
+    assert not _same(sweep(), sweep(points=(point(1000), point(500, 0.87), point(100, 0.5, threshold=math.nan))))
+
+
+def test_a_sweep_is_no_results_file(tmp_path: Path) -> None:
+    write_sweep(sweep(), tmp_path / "s.h5")
+    with pytest.raises(InputError, match=r"s\.h5 is not a results file: it holds a sweep"):
+        open_results(tmp_path / "s.h5")
 
 
 def test_xarray_opens_it(tmp_path: Path) -> None:
