@@ -16,7 +16,7 @@ from bprune.signals import TerminatedError, install_handlers
 
 __all__ = ["cli", "main", "run"]
 
-_COMMANDS = ("inspect", "prune", "infer", "sweep", "metrics", "compare", "verify", "bench", "plot", "doctor")
+_COMMANDS = ("inspect", "prune", "infer", "sweep", "metrics", "compare", "verify", "bench", "plot", "report", "doctor")
 
 
 class _LazyGroup(click.Group):

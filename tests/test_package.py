@@ -16,7 +16,19 @@ import bprune
 from bprune import errors
 
 ROOT = Path(bprune.__file__).parent
-ROOMS = ("case", "posterior", "pruning", "lowering", "metrics", "engines", "inference", "results", "judgement", "plots")
+ROOMS = (
+    "case",
+    "posterior",
+    "pruning",
+    "lowering",
+    "metrics",
+    "engines",
+    "inference",
+    "results",
+    "judgement",
+    "plots",
+    "report",
+)
 HEAVY = ("numpy", "matplotlib", "numba", "tensorflow", "tensorflow_probability", "tf_keras", "h5py", "scipy", "rich")
 
 

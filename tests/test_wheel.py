@@ -28,6 +28,7 @@ def test_wheel_holds_the_package_alone(tmp_path: Path) -> None:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = {name.split(".dist-info/")[1] for name in archive.namelist() if ".dist-info/" in name}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "bprune").rglob("*.py")} | {"bprune/py.typed"}
+    sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "bprune/report/templates").iterdir()}
     assert packed == sources
     assert {"METADATA", "entry_points.txt"} <= metadata
     assert any(name.endswith("LICENSE") for name in metadata)

@@ -17,7 +17,7 @@ from bprune.arrays import Float64Array
 from bprune.errors import InputError, UsageError
 from bprune.judgement.sweep import NOT_LOWERED, Sweep, SweepPoint
 from bprune.metrics.estimate import Estimate
-from bprune.plots.style import GREY, legend_below, line_style, log_axis
+from bprune.plots.style import COLOURS, GREY, legend_below, line_style, log_axis, percent
 from bprune.plots.titles import metric_title
 
 if TYPE_CHECKING:
@@ -85,12 +85,14 @@ class SweepData:
         unit: The unit of the thresholds, where they are the axis.
         difference: Whether values are differences to the whole network.
         panels: The quantities.
+        chosen: A place on the horizontal axis that is marked: the pruning that was chosen; None for no mark.
     """
 
     axis: SweepAxis
     unit: str
     difference: bool
     panels: tuple[SweepPanel, ...]
+    chosen: float | None = None
 
 
 def sweep_data(
@@ -100,6 +102,7 @@ def sweep_data(
     axis: SweepAxis = SweepAxis.SPARSITY,
     difference: bool = False,
     names: Sequence[str] = (),
+    chosen: float | None = None,
 ) -> SweepData:
     """Take the curves of some quantities out of sweeps.
 
@@ -109,6 +112,7 @@ def sweep_data(
         axis: What runs along the horizontal axis.
         difference: Whether to show differences to the whole network of each sweep; of metrics alone.
         names: What tells the sweeps apart; where none are given, what differs: case, criterion, scope, draws.
+        chosen: The sparsity or threshold that was chosen, to be marked.
 
     Raises:
         UsageError: If there is no sweep, not one name for each, or a metric is not in a sweep.
@@ -119,14 +123,14 @@ def sweep_data(
         raise UsageError("give at least one sweep")
     _check_alike(sweeps, axis)
     names = _names(sweeps, names)
-    chosen = tuple(dict.fromkeys(metrics)) or tuple(
+    shown = tuple(dict.fromkeys(metrics)) or tuple(
         name for name in _USUAL[sweeps[0].task] if all(name in sweep.metric_names for sweep in sweeps)
     )
     panels = []
-    for metric in chosen:
+    for metric in shown:
         curves = [_curve(item, name, metric, axis, difference) for item, name in zip(sweeps, names, strict=True)]
         panels.append(SweepPanel(metric, _title(sweeps[0], metric, difference), tuple(curves)))
-    return SweepData(axis, sweeps[0].unit, difference, tuple(panels))
+    return SweepData(axis, sweeps[0].unit, difference, tuple(panels), chosen)
 
 
 def _check_alike(sweeps: Sequence[Sweep], axis: SweepAxis) -> None:
@@ -225,6 +229,9 @@ def _draw_panel(data: SweepData, panel: SweepPanel, axes: Axes) -> None:
         low, high = curve.values - _Z * curve.stderr, curve.values + _Z * curve.stderr
         axes.fill_between(places, low, high, color=style["color"], alpha=0.2, linewidth=0)
         axes.plot(places, curve.values, label=curve.name, **style)
+    if data.chosen is not None:
+        place, told = (100.0 * data.chosen, percent(data.chosen)) if share else (data.chosen, f"{data.chosen:.4g}")
+        axes.axvline(place, color=COLOURS[-1], linewidth=1.2, linestyle=(0, (3, 2)), label=f"chosen: {told}")
     if not share:
         log_axis(axes)
     axes.set_xlabel("pruned weights [%]" if share else f"threshold [{data.unit}]")

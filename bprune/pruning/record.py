@@ -27,6 +27,7 @@ class PruningRecord:
         source_checkpoint: Name of its checkpoint.
         scope: `global` or `layer`: of what the sparsity is a fraction.
         parameters: What else the scores depend on, by name, such as `prior_scale`.
+        source_digest: Digest of the checkpoint that was pruned; empty where the record has none.
     """
 
     criterion: str
@@ -36,6 +37,7 @@ class PruningRecord:
     source_checkpoint: str
     scope: str = "global"
     parameters: Mapping[str, float] = field(default_factory=dict)
+    source_digest: str = ""
 
     def describe(self) -> str:
         """The record in a line."""
@@ -68,6 +70,7 @@ def read_pruning_record(path: Path) -> PruningRecord:
             source_checkpoint=str(content["source"]["checkpoint"]),
             scope=str(content.get("scope", "global")),
             parameters={str(name): _finite(value) for name, value in content.get("parameters", {}).items()},
+            source_digest=str(content["source"].get("digest", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedFileError(
