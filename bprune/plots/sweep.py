@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bprune.arrays import Float64Array
+from bprune.cells import percent
 from bprune.errors import InputError, UsageError
 from bprune.judgement.sweep import NOT_LOWERED, Sweep, SweepPoint
 from bprune.metrics.estimate import Estimate
-from bprune.plots.style import COLOURS, GREY, legend_below, line_style, log_axis, percent
+from bprune.plots.style import COLOURS, GREY, legend_below, line_style, log_axis
 from bprune.plots.titles import metric_title
 
 if TYPE_CHECKING:

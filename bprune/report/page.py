@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from bprune.errors import MissingExtraError
+from bprune.html import escaped
 
 __all__ = ["json_text", "render", "require_report"]
 
@@ -33,8 +34,8 @@ def require_report() -> None:
 def json_text(content: Mapping[str, Any]) -> str:
     """An object as JSON that can stand in a script element: no value can end the element or begin a comment."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
-    for character, escaped in _REPLACED.items():
-        text = text.replace(character, escaped)
+    for character, code in _REPLACED.items():
+        text = text.replace(character, code)
     return text
 
 
@@ -51,15 +52,19 @@ def render(parts: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
+    def shown(value: Any) -> Any:
+        return value if isinstance(value, Markup) else Markup(escaped(value))
+
     folder = files("bprune.report") / "templates"
     environment = Environment(
         autoescape=True,
+        finalize=shown,
         undefined=StrictUndefined,
         loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["svg"] = lambda picture: Markup(picture.svg)
+    environment.filters |= {"svg": lambda picture: Markup(picture.svg), "url": Markup}
     style = Markup((folder / "report.css").read_text(encoding="utf-8"))
     embedded = Markup(json_text(parts["content"]))
     return environment.get_template("report.html").render({**parts, "style": style, "embedded": embedded})

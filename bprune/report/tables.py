@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bprune.case.task import Task
+from bprune.cells import percent
 from bprune.engines.tensorflow import Precision
 from bprune.judgement.change import ClassChange
 from bprune.judgement.compare import Comparison
@@ -16,12 +17,12 @@ from bprune.posterior.posterior import Posterior
 from bprune.posterior.snr import summarise_snr
 from bprune.report.findings import Findings, Side
 from bprune.report.meaning import Meaning, decibel
-from bprune.report.words import capital, count, estimate, metric_number, outcome, percent, plain_number, with_error
+from bprune.report.words import capital, count, estimate, metric_number, outcome, plain_number, with_error
 
 __all__ = ["Table", "facts_of", "provenance_of", "tables"]
 
 _CHANGED = 5
-_TIMES = "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}"
+_TIMES = " x "
 _TITLES = {"case_dir": "Case", "created_at": "Written", "mc_iters": "Draws per example"}
 _SNR_COLUMNS = {"5 %": 1, "median": 3, "95 %": 5}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bprune.cells import percent
 from bprune.judgement.compare import Comparison, MetricChange
 from bprune.metrics.base import Better
 from bprune.metrics.estimate import Estimate
@@ -19,7 +20,6 @@ __all__ = [
     "gains",
     "metric_number",
     "outcome",
-    "percent",
     "plain_number",
     "summary",
     "with_error",
@@ -39,15 +39,6 @@ def count(value: int) -> str:
 def capital(text: str) -> str:
     """Text with a capital first letter."""
     return text[:1].upper() + text[1:]
-
-
-def percent(share: float) -> str:
-    """A share; what only rounds to all or nothing says so."""
-    if math.isnan(share):
-        return "-"
-    if 0.9995 <= share < 1.0:
-        return "> 99.9 %"
-    return "< 0.1 %" if 0.0 < share < 0.0005 else f"{100.0 * share:.1f} %"
 
 
 def plain_number(value: float) -> str:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bprune.case import load_case
 from bprune.engines import Engine
 from bprune.inference.data import Dataset, first_examples
@@ -30,6 +32,12 @@ def reader(case_dir: Path, examples: int, *, hostile: bool = False) -> Callable[
         return replace(data, source=HOSTILE).noting(HOSTILE) if hostile else data
 
     return read
+
+
+def data_of(case_dir: Path, examples: int = 60) -> Dataset:
+    """The same data as a file has it."""
+    with np.load(case_dir / "heldout.npz") as file:
+        return Dataset(file["x"][:examples], file["y"][:examples], "heldout.npz")
 
 
 def request(case_dir: Path, examples: int = 60, **changes: Any) -> Request:

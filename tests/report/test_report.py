@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import json
 import re
@@ -21,7 +22,7 @@ from bprune.pruning import Rule
 from bprune.report import Report, collect, make_page, run_report, write_report
 from bprune.report.page import json_text
 from tests.commands.test_commands import run_json
-from tests.report.report_world import HOSTILE, embedded, request, without_data
+from tests.report.report_world import HOSTILE, data_of, embedded, request, without_data
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +105,9 @@ def test_it_tells_every_part(page: str, written: Report) -> None:
     assert page.count("data:image/png;base64,") == 6
     assert page.count("<svg") == 5 + 6
     assert 'lang="en"' in page
-    for sentence in ("sets 17,024 of 21,280 weights (80.0 %) to zero", "On 60 held-out examples", "chosen: 80.0%"):
+    for sentence in ("sets 17,024 of 21,280 weights (80.0%) to zero", "On 60 held-out examples", "chosen: 80.0%"):
         assert sentence in page
-    assert written.content["verdict"].replace("+-", "± ") in page.replace("&#39;", "'")
+    assert written.content["verdict"].replace("+-", "± ") in html.unescape(page)
     for tag, attributes in read_page(page).elements:
         if tag == "img":
             assert attributes["alt"]
@@ -116,10 +117,10 @@ def test_it_tells_every_part(page: str, written: Report) -> None:
 
 def test_text_of_files_is_only_text(page: str, written: Report) -> None:
     assert HOSTILE not in page
-    assert page.count("alert(") == page.count("alert(&#39;x") + page.count("\\u003cscript\\u003ealert('x')")
+    assert page.count("alert(") == page.count(html.escape(HOSTILE)) + 1
     assert HOSTILE in embedded(page)["assumptions"]
     assert page.count("</script>") == 1
-    assert written.content["assumptions"][-1] != ""
+    assert HOSTILE in written.content["assumptions"]
 
 
 def test_the_embedded_object_is_the_result(page: str, written: Report) -> None:
@@ -191,28 +192,17 @@ def test_a_pruned_case_is_told_about_as_it_is(digits: Path, tmp_path: Path) -> N
     assert [side["name"] for side in alone.content["sides"]] == ["this case"]
     assert alone.content["summary"][0].startswith("The case pruned keeps 4,256 of 21,280 weights")
     assert "what it was pruned from is not here" in alone.content["missing"][0]
-    asked = request(digits)
-    assert asked.read_data is not None
-    with bprune.infer(digits, asked.read_data(_Ten()), tmp_path / "source.h5", mc_iters=20) as results:
+    with bprune.infer(digits, data_of(digits), tmp_path / "source.h5", mc_iters=20) as results:
         beside = run_report(request(pruned, rule=None, results=(results.path,)), tmp_path / "beside.html")
     assert [side["nonzeros"] for side in beside.content["sides"]] == [21280, 4256]
     assert beside.content["changes"] is not None
     assert beside.content["sides"][0]["draw_us"] is None
 
 
-class _Ten:
-    """As much of an engine as reading labels needs."""
-
-    output_size = 10
-
-
 def test_results_and_sweep_that_are_there_are_not_run_again(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = request(digits)
-    assert asked.read_data is not None
-    data = asked.read_data(_Ten())
-    rule = Rule(sparsity=0.8)
+    data, rule = data_of(digits), Rule(sparsity=0.8)
     before = bprune.infer(digits, data, tmp_path / "before.h5", mc_iters=30, seed=5)
     after = bprune.infer(digits, data, tmp_path / "after.h5", mc_iters=30, seed=5, rule=rule)
     bprune.sweep(digits, data, tmp_path / "s.h5", sparsities=[0.5, 0.8], mc_iters=10)
