@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["number", "percent", "with_error"]
+__all__ = ["counted", "number", "percent", "with_error"]
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: 1 draw, 2 draws."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def number(value: float | None) -> str:

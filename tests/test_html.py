@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bprune
-from bprune.cells import number, percent, with_error
+from bprune.cells import counted, number, percent, with_error
 from bprune.html import MOST_ROWS, escaped, panel, shown, table
 from bprune.judgement import compare_results
 from bprune.posterior import Network, Unrecognised, read_network
@@ -72,6 +72,7 @@ def read(value: object) -> Reader:
 
 
 def test_numbers() -> None:
+    assert [counted(count, "draw") for count in (0, 1, 2)] == ["0 draws", "1 draw", "2 draws"]
     assert [number(value) for value in (None, math.nan, 0.123456, 12345.6)] == ["-", "-", "0.1235", "1.235e+04"]
     assert [percent(value) for value in (math.nan, 0.0, 0.0001, 0.25, 0.9999, 1.0)] == [
         *("-", "0.0%", "<0.1%", "25.0%", ">99.9%", "100.0%")

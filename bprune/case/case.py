@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from bprune.case.checkpoint import Checkpoint, open_checkpoint
 from bprune.case.metagraph import read_meta_graph
@@ -58,7 +58,7 @@ class Case:
 
 
 def load_case(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     checkpoint: str | None = None,
     input_op: str | None = None,
@@ -87,14 +87,16 @@ def load_case(
         RefusedGraphError: If the graph holds operations that BPrune does not run.
         AmbiguousCaseError: If a role has several candidates.
         InputError: If graph, checkpoint and names do not fit together.
-        UsageError: If there is no such task.
+        UsageError: If there is no such task, or the path is none.
 
     Example:
         >>> case = load_case("sample_checkpoints/digits_conv")
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UsageError(f"a case is the path of a directory; a {type(path).__name__} was given")
     chosen_task = _task(task)
     feeds = {node_of(name): value for name, value in (feeds or {}).items()}
-    files = find_case(path, checkpoint)
+    files = find_case(os.fspath(path), checkpoint)
     values = open_checkpoint(files.iteration.prefix)
     layer_names = read_layer_names(files.layer_names) if files.layer_names else None
     ops_names = read_ops_names(files.ops_names) if files.ops_names else OpsNames(())

@@ -102,10 +102,14 @@ class Comparison:
         return comparison_html(self)
 
     def most_changed(self, count: int = 10) -> IntArray:
-        """The numbers of the examples that change most, the most changed first; flipped ones before all others."""
+        """The numbers of the examples that change most, the most changed first; flipped ones before all others.
+
+        Examples that do not change at all are left out.
+        """
         flipped = self.change.flipped if isinstance(self.change, ClassChange) else np.zeros(self.examples, bool)
         size = np.nan_to_num(self.change.size, nan=-1.0)
-        return np.asarray(np.lexsort((np.arange(self.examples), -size, ~flipped))[:count], np.int64)
+        order = np.lexsort((np.arange(self.examples), -size, ~flipped))
+        return np.asarray(order[(flipped | (size != 0.0))[order]][:count], np.int64)
 
 
 def compare_results(first: Results, second: Results) -> Comparison:

@@ -158,7 +158,7 @@ def check_found(found: Search, examples: int) -> None:
     looked = [look for look in found.looks if all(math.isfinite(bound) for bound in look.bounds.values())]
     if looked:
         near = found.nearest()
-        parts = [f"{name} {near.worsening[name]:+.4g}, at most {near.bounds[name]:.4g}" for name in near.bounds]
+        parts = [f"{name} {near.worsening[name] + 0.0:+.4g}, at most {near.bounds[name]:.4g}" for name in near.bounds]
         told = f"nearest is a sparsity of {near.sparsity:.4g}, worse by {'; '.join(parts)}"
     raise TargetError(
         f"no sparsity keeps the budget {found.budget.describe()}: {told}", hint=_hint(found.budget, examples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bprune.case.case import Case, load_case
@@ -17,13 +18,13 @@ from bprune.judgement.search import Search
 from bprune.posterior.recognise import read_network
 from bprune.pruning.criteria import Context, find_criterion
 from bprune.pruning.threshold import Rule, Scope, find_scope
-from bprune.results.record import load_data
+from bprune.results.record import given_data, load_data
 
 __all__ = ["largest_sparsity"]
 
 
 def largest_sparsity(
-    case: Case | str | Path,
+    case: Case | str | os.PathLike[str],
     budget: Budget,
     data: Dataset | str | Path | None = None,
     *,
@@ -81,7 +82,7 @@ def largest_sparsity(
     draws = Draws(mc_iters, seed, engine, sampling, precision, batch_size, antithetic)
     network = read_network(loaded)
     prepared = prepare_draws(loaded, network, network.masks, draws)
-    source = data if data is None or isinstance(data, Dataset) else Path(data)
+    source = given_data(data)
     dataset = load_data(loaded, prepared.engine, source, scale=scale)
     study = Study(loaded, network, dataset, draws)
     return find_sparsity(study, prepared, rule, budget, allow_empty_layers=allow_empty_layers, progress=progress).search

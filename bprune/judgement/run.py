@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,7 @@ from bprune.judgement.workers import measure_in_processes
 from bprune.posterior.recognise import read_network
 from bprune.pruning.criteria import Context, Criterion, find_criterion
 from bprune.pruning.threshold import Rule, Scope, find_scope
-from bprune.results.record import load_data
+from bprune.results.record import given_data, load_data
 from bprune.versions import library_versions
 
 __all__ = ["Grid", "run_sweep", "sweep"]
@@ -243,7 +244,7 @@ class _Run:
 
 
 def sweep(
-    case: Case | str | Path,
+    case: Case | str | os.PathLike[str],
     data: Dataset | str | Path | None = None,
     out: str | Path | None = None,
     *,
@@ -319,9 +320,7 @@ def sweep(
     draws = Draws(mc_iters, seed, engine, sampling, precision, batch_size, antithetic)
     network = read_network(loaded)
     prepared = prepare_draws(loaded, network, network.masks, draws)
-    dataset = load_data(
-        loaded, prepared.engine, data if data is None or isinstance(data, Dataset) else Path(data), scale=scale
-    )
+    dataset = load_data(loaded, prepared.engine, given_data(data), scale=scale)
     measured, searched = run_sweep(
         Study(loaded, network, dataset, draws),
         prepared,

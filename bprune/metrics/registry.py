@@ -62,13 +62,13 @@ def choose_metrics(task: Task, names: Iterable[str] | None = None) -> tuple[Metr
 
     Args:
         task: The task.
-        names: Their names; None takes all.
+        names: Their names, or one; None takes all.
 
     Raises:
         UsageError: If a name is not one of a metric of this task.
     """
     known = METRICS[task]
-    chosen = tuple(known if names is None else names)
+    chosen = (names,) if isinstance(names, str) else tuple(known if names is None else names)
     wrong = [name for name in chosen if name not in known]
     if wrong:
         raise UsageError(f"there is no metric {wrong[0]!r} of a {task.value}", hint=f"There are: {', '.join(known)}.")

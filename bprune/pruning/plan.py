@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ __all__ = ["Plan", "Pruned", "plan_pruning", "prune"]
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning did.
+    """What pruning did. It stands for the path of the pruned case wherever a case is asked for.
 
     Attributes:
         case_dir: The pruned case.
@@ -40,12 +41,15 @@ class Pruned:
         kept = f"{self.total.nonzeros:,} of {self.total.weights:,} weights kept"
         return f"<Pruned case {self.case_dir}: {kept}, sparsity {self.total.sparsity:.3f}>"
 
+    def __fspath__(self) -> str:
+        return str(self.case_dir)
+
     def _repr_html_(self) -> str:
         return pruned_html(self)
 
 
 def prune(
-    case: Case | str | Path,
+    case: Case | str | os.PathLike[str],
     out: str | Path,
     *,
     threshold: float | None = None,

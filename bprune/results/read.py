@@ -14,6 +14,7 @@ import h5py
 
 from bprune.arrays import AnyArray
 from bprune.case.task import Task
+from bprune.cells import counted
 from bprune.engines.base import Draws
 from bprune.errors import DamagedFileError, UsageError
 from bprune.inference.predict import predictions_of
@@ -161,14 +162,14 @@ class Results:
         return {
             "results": str(self.path),
             "case": f"{self.run.case} ({self.run.checkpoint_digest})",
-            "task": f"{self.task.value}, {examples} examples, {outputs} {noun}",
+            "task": f"{self.task.value}, {counted(examples, 'example')}, {outputs} {noun}",
             "run": f"{self._draws_text()}, seed {self.run.seed}, engine {self.run.engine}, "
             f"sampling {self.run.sampling}, {self.run.precision}, {self.run.inference_runtime_s or 0.0:.1f} s",
             "weights": f"{nonzeros:,} of {weights:,} kept, sparsity {sparsity(weights, nonzeros):.3f}; {rule}",
         }
 
     def _draws_text(self) -> str:
-        text = f"{self.run.mc_iters} draws"
+        text = counted(self.run.mc_iters, "draw")
         if self.run.stopping:
             least, most = int(self.draws_made.min()), int(self.draws_made.max())
             text = f"{least} to {most} draws, {float(self.draws_made.mean()):.1f} on average"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ AUTO_MC_ITERS = "auto"
 
 
 def infer(
-    case: Case | str | Path,
+    case: Case | str | os.PathLike[str],
     data: Dataset | str | Path | None = None,
     out: str | Path = "results.h5",
     *,
@@ -120,7 +121,7 @@ def infer(
     masks = choose_masks(network, rule) if rule is not None else network.masks
     prepared = prepare_engine(loaded, network, masks, seed=seed, name=engine, sampling=sampling, precision=precision)
     prepared = pair_draws(prepared) if antithetic else prepared
-    dataset = load_data(loaded, prepared.engine, data if isinstance(data, Dataset) else _path(data), scale=scale)
+    dataset = load_data(loaded, prepared.engine, given_data(data), scale=scale)
     run = new_run(
         loaded,
         prepared,
@@ -211,8 +212,20 @@ def _pruned_with(case: Case) -> tuple[float | None, str]:
     return record.threshold, record.criterion
 
 
-def _path(data: str | Path | None) -> Path | None:
-    return Path(data) if data is not None else None
+def given_data(data: Dataset | str | Path | None) -> Dataset | Path | None:
+    """Data as a program hands it in.
+
+    Raises:
+        UsageError: If it is neither a data set nor a path.
+    """
+    if data is None or isinstance(data, Dataset):
+        return data
+    if not isinstance(data, (str, os.PathLike)):
+        raise UsageError(
+            f"data is a {type(data).__name__}; the path of a file is needed, or a Dataset",
+            hint='Arrays: bprune.inference.Dataset(inputs, labels, "my data").',
+        )
+    return Path(data)
 
 
 def load_data(

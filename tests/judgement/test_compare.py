@@ -132,6 +132,7 @@ def test_a_file_and_itself(tmp_path: Path) -> None:
     assert not found.noise.is_different
     assert not found.change.flipped.any()
     assert found.change.total_variation.max() == 0.0
+    assert len(found.most_changed()) == 0
     assert found.uncertainty.value == pytest.approx(1.0)
     assert "do not differ beyond the noise" in found.verdict
     assert "NLL unchanged within +-0;" in found.verdict
