@@ -28,6 +28,7 @@ ELSEWHERE = {
     "bprune.training.callback": "tests/test_readme.py trains a model with it",
     "bprune.training.custom": "tests/training calls it with every kind of model",
     "bprune.inference.data.read": "its file is MNIST's",
+    "bprune.report.write": "tests/report makes the same call",
     "bprune.judgement.largest": "tests/test_readme.py makes the same call",
 }
 """Modules whose examples need more than a case, or time."""

@@ -13,6 +13,7 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.case.task import Task
 from bprune.errors import InputError
+from bprune.html import escaped
 from bprune.inference.statistics import ClassificationSummary
 from bprune.judgement.sweep import NOT_LOWERED, Sweep
 from bprune.plots.density import GRID_POINTS, binned_density
@@ -28,7 +29,7 @@ from bprune.plots.sweep import sweep_data
 from bprune.plots.uncertainty import uncertainty_data
 from bprune.report.findings import Findings, Side
 
-__all__ = ["Picture", "density_picture", "draw_pictures", "input_picture", "most_likely"]
+__all__ = ["Picture", "density_picture", "draw_pictures", "draws_of_example", "input_picture", "most_likely"]
 
 _REFERENCE_SNR = 1.0
 _POINTS_PER_INCH = 72.0
@@ -41,13 +42,11 @@ class Picture:
 
     Attributes:
         svg: The `<svg>` element; its text came through matplotlib, which escapes it.
-        caption: What it shows, for everybody.
-        label: What it shows, in a few words, for those who do not see it.
+        caption: What it shows.
     """
 
     svg: str
     caption: str
-    label: str
 
 
 def draw_pictures(findings: Findings) -> dict[str, Picture]:
@@ -74,8 +73,9 @@ def _picture(name: str, data: object, caption: str, size: tuple[float, float] | 
     text = re.sub(r'((?: id|href)="#?|url\(#)', rf"\1{name}-", text)  # names of one picture do not meet another's
     width, height = (float(re.search(rf'{side}="([\d.]+)pt"', text)[1]) for side in ("width", "height"))  # type: ignore[index]
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
+    label = caption.split(".")[0].split(": ")[0]
     style = f'style="width:{width / _POINTS_PER_INCH:.2f}in;aspect-ratio:{width:.0f}/{height:.0f}"'
-    return Picture(text.replace("<svg", f'<svg role="img" {style}', 1), caption, caption.split(".")[0])
+    return Picture(text.replace("<svg", f'<svg role="img" aria-label="{escaped(label)}" {style}', 1), caption)
 
 
 def _snr(findings: Findings) -> list[tuple[object, str]]:
@@ -181,7 +181,7 @@ def density_picture(findings: Findings, example: int, classes: tuple[int, ...]) 
     sides = [side for side in findings.sides if side.prepared is not None]
     if not sides or findings.data is None:
         return None
-    draws = [_draws(side, findings, example)[:, list(classes)] for side in sides]
+    draws = [draws_of_example(side, findings, example)[:, list(classes)] for side in sides]
     labels = findings.data.labels
     item = PdfExample(
         example,
@@ -196,7 +196,7 @@ def density_picture(findings: Findings, example: int, classes: tuple[int, ...]) 
     return _picture(f"pdf{example}", data, caption, _DENSITY_INCHES)
 
 
-def _draws(side: Side, findings: Findings, example: int) -> AnyArray:
+def draws_of_example(side: Side, findings: Findings, example: int) -> AnyArray:
     """All draws of one example, the same as in the run: noise is keyed by the numbers of draw and example."""
     assert side.prepared is not None
     assert findings.data is not None

@@ -12,6 +12,7 @@ from bprune.engines.tensorflow import Precision
 from bprune.judgement.change import ClassChange
 from bprune.judgement.compare import Comparison
 from bprune.judgement.sweep import NOT_LOWERED
+from bprune.judgement.verdict import VERDICT_METRICS
 from bprune.metrics.registry import METRICS
 from bprune.posterior.posterior import Posterior
 from bprune.posterior.snr import summarise_snr
@@ -136,6 +137,7 @@ def _metrics(findings: Findings) -> Table | None:
     if findings.comparison is None:
         rows = [(capital(titles[name].title), estimate(item)) for name, item in findings.last.metrics.items()]
         return Table("Metrics, ± one standard error.", ("Metric", findings.last.name), tuple(rows))
+    main = ", ".join(title for name, title in VERDICT_METRICS.items() if name in findings.comparison.metrics)
     ways = {name: metric.better for name, metric in titles.items()}
     made = []
     for name, item in findings.comparison.metrics.items():
@@ -144,8 +146,8 @@ def _metrics(findings: Findings) -> Table | None:
         made.append((*cells, outcome(ways, name, item)))
     caption = (
         "Metrics before and after pruning, ± one standard error (of finite examples and finite draws together), and "
-        "their change with a 95 % interval of the paired difference: same examples, same noise. The last column is "
-        "cautious: it allows for the several metrics that are looked at together."
+        "their change with a 95 % interval of the paired difference: same examples, same noise. The last column takes "
+        f"wider intervals, which hold together for {main}."
     )
     return Table(caption, ("Metric", "Before", "After", "Change", "Outcome"), tuple(made))
 

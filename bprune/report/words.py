@@ -88,9 +88,10 @@ def outcome(task_metrics: dict[str, Better], name: str, item: MetricChange) -> s
 def summary(findings: Findings, meaning: Meaning) -> list[str]:
     """What was pruned, and whether it did harm; then the numbers, and what it saved: a sentence or two each."""
     lead = _pruned(findings, meaning)
-    if findings.comparison is not None:
+    pruned = findings.last.nonzeros < findings.sides[0].nonzeros
+    if findings.comparison is not None and pruned:
         lead = f"{lead} {_bottom_line(findings.comparison)}".rstrip()
-    made = [lead, _cost(findings), gains(findings) if len(findings.sides) == 2 else ""]
+    made = [lead, _cost(findings), gains(findings) if pruned else ""]
     return [sentence for sentence in made if sentence]
 
 
@@ -103,10 +104,12 @@ def _pruned(findings: Findings, meaning: Meaning) -> str:
         return f"The case {case} keeps {kept} ({percent(1.0 - last.nonzeros / last.weights)} are zero){told}."
     gone = last.weights - last.nonzeros
     share = percent(gone / last.weights) if last.weights else "-"
-    if not gone:
-        return f"Nothing is pruned in {case}: no weight has a score below the threshold."
+    earlier = last.weights - findings.sides[0].nonzeros
+    if gone == earlier:
+        return f"Nothing more is pruned in {case}: no weight that is left has a score below the threshold."
     how = _how(choice.rule, meaning)
-    return f"Pruning {case} {how} sets {count(gone)} of {count(last.weights)} weights ({share}) to zero."
+    before = f", {count(earlier)} of them before" if earlier else ""
+    return f"Pruning {case} {how} sets {count(gone)} of {count(last.weights)} weights ({share}) to zero{before}."
 
 
 def _how(rule: Rule, meaning: Meaning) -> str:

@@ -91,7 +91,7 @@ def write_report(
         OutputError: If the file cannot be written.
 
     Example:
-        >>> write_report("sample_checkpoints/digits_conv", sparsity=0.8).content["summary"]
+        >>> write_report("sample_checkpoints/digits_conv", sparsity=0.8, mc_iters=400).content["summary"]
     """
     if rule is None and (threshold is not None or sparsity is not None):
         rule = Rule(threshold, sparsity)

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bprune.report import run_report
-from tests.report.report_world import request
+from bprune.report import Report
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("report-browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("report")]
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -31,10 +30,8 @@ def browser() -> str:
 
 
 @pytest.fixture(scope="module")
-def page(browser: str, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("browser")
-    asked = request(samples / "digits_conv", 30, with_sweep=False, hostile=True)
-    return run_report(asked, folder / "report.html").path
+def page(browser: str, written: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(written.path, tmp_path_factory.mktemp("browser") / "report.html"))
 
 
 def _look(browser: str, page: Path, *options: str) -> tuple[str, str]:
@@ -51,7 +48,7 @@ def test_it_shows_without_complaint(browser: str, page: Path) -> None:
     shown, complaints = _look(browser, page, "--dump-dom")
     assert complaints == ""
     sections = re.findall(r'<section id="(\w+)"', shown)
-    assert sections == "summary loaded signal cost calibration examples provenance".split()
+    assert sections == "summary loaded signal sweep cost calibration examples provenance".split()
     assert len(re.findall("<script", shown)) == 1
     assert "<title>digits_conv: pruning report</title>" in shown
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import bprune
@@ -20,9 +21,13 @@ from bprune.judgement.measure import Draws
 from bprune.posterior import Network, read_network
 from bprune.pruning import Rule
 from bprune.report import Report, collect, make_page, run_report, write_report
+from bprune.report.examples import most_uncertain
+from bprune.report.figures import draws_of_example
 from bprune.report.page import json_text
 from tests.commands.test_commands import run_json
 from tests.report.report_world import HOSTILE, data_of, embedded, request, without_data
+
+pytestmark = pytest.mark.xdist_group("report")
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +36,15 @@ def digits(samples: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """A report with a sweep, on data with a hostile name."""
-    return run_report(request(digits, hostile=True), tmp_path_factory.mktemp("report") / "r.html")
-
-
-@pytest.fixture(scope="module")
 def page(written: Report) -> str:
     return written.path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, written: Report) -> None:
+    """One example in place of six, and short times, in all reports but the first."""
+    monkeypatch.setattr("bprune.report.examples.EXAMPLES", 1)
+    monkeypatch.setattr("bprune.report.gather._TIMED_S", 0.01)
 
 
 class _Reader(html.parser.HTMLParser):
@@ -159,6 +165,21 @@ def test_same_findings_same_page(digits: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [layer["name"] for layer in content["layers"]] == list(names.values())
 
 
+def test_densities_are_of_the_draws_of_the_run(samples: Path) -> None:
+    """The draws of a single example are made again, and are those of the run; with another number they would not be."""
+    with collect(request(samples / "digits_fc", 40, with_sweep=False)) as findings:
+        assert findings.data is not None
+        for side in findings.sides:
+            assert side.results is not None
+            assert side.prepared is not None
+            number = int(most_uncertain(side.results)[0])
+            mean = side.results.summary.mean[number]
+            np.testing.assert_allclose(draws_of_example(side, findings, number).mean(axis=0), mean, atol=1e-6)
+            alone = findings.data.inputs[number : number + 1]
+            other = side.prepared.engine.draw(alone, range(20), number + 1).values[:, 0]
+            assert np.abs(other.mean(axis=0) - mean).max() > 1e-4
+
+
 def test_a_regression_has_bands(samples: Path, tmp_path: Path) -> None:
     asked = request(samples / "regression_1d", 40, rule=None, with_sweep=False)
     report = run_report(asked, tmp_path / "r.html")
@@ -202,7 +223,7 @@ def test_a_pruned_case_is_told_about_as_it_is(digits: Path, tmp_path: Path) -> N
 def test_results_and_sweep_that_are_there_are_not_run_again(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, rule = data_of(digits), Rule(sparsity=0.8)
+    data, rule = data_of(digits, 20), Rule(sparsity=0.8)
     before = bprune.infer(digits, data, tmp_path / "before.h5", mc_iters=30, seed=5)
     after = bprune.infer(digits, data, tmp_path / "after.h5", mc_iters=30, seed=5, rule=rule)
     bprune.sweep(digits, data, tmp_path / "s.h5", sparsities=[0.5, 0.8], mc_iters=10)
@@ -277,7 +298,7 @@ def test_the_command_prints_what_the_page_carries(digits: Path, tmp_path: Path) 
 
 
 def test_a_network_that_runs_as_a_graph_has_no_size(digits: Path, tmp_path: Path) -> None:
-    asked = request(digits, 8, draws=Draws(mc_iters=2, engine="graph"), with_sweep=False)
+    asked = request(digits, 0, draws=Draws(mc_iters=2, engine="graph"))
     report = run_report(asked, tmp_path / "r.html")
     assert report.content["sides"][1]["multiply_adds"] is None
-    assert "runs as a TensorFlow graph" in report.content["summary"][2]
+    assert "runs as a TensorFlow graph" in report.content["summary"][1]
