@@ -88,6 +88,10 @@ class DataChoice:
         )
         return first_examples(dataset, self.examples)
 
+    def other(self, path: Path) -> DataChoice:
+        """Inputs of another kind, in a file like that of the data; their labels mean nothing to the network."""
+        return OtherData(path, None, self.x_key, None, self.scale, self.examples)
+
     def measured(self, criterion: Criterion, context: Context, case: Case, network: Network) -> Context:
         """The context with activations on the first examples, where the criterion needs them."""
         if "activations" not in criterion.uses:
@@ -98,6 +102,19 @@ class DataChoice:
         inputs = load_inputs(case, self.data, x_key=self.x_key, y_key=self.y_key, scale=self.scale).inputs
         count = min(DEFAULT_ACTIVATION_EXAMPLES, self.examples or DEFAULT_ACTIVATION_EXAMPLES)
         return replace(context, activations=measure_activations(case, inputs[:count], network))
+
+
+@dataclass(frozen=True)
+class OtherData(DataChoice):
+    """Data of another kind: inputs alone."""
+
+    def read(self, case: Case, engine: Engine) -> Dataset:
+        """The inputs in the shape that the network takes."""
+        from bprune.inference.data import first_examples
+        from bprune.results.record import load_inputs
+
+        dataset = load_inputs(case, self.data, x_key=self.x_key, scale=self.scale)
+        return first_examples(replace(dataset, labels=None), self.examples)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import click
 
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
-from bprune.commands.output import Output, metrics_json, print_json
+from bprune.commands.output import Output, metrics_json, number, print_json
 
 if TYPE_CHECKING:
+    from bprune.case import Case
+    from bprune.metrics import Estimate
     from bprune.results import Results
 
 __all__ = ["command"]
@@ -24,6 +27,12 @@ __all__ = ["command"]
 @rule_options
 @run_options
 @click.option("--out", type=click.Path(path_type=Path), help="The results file.  [default: CASE-results.h5 here]")
+@click.option(
+    "--ood-data",
+    type=click.Path(path_type=Path),
+    help="Inputs of another kind (out of distribution): how well does uncertainty tell them apart? Their results go "
+    "to OUT-ood.h5.",
+)
 @output_options
 def command(
     choice: CaseChoice,
@@ -31,6 +40,7 @@ def command(
     pruning: RuleChoice,
     run: RunChoice,
     out: Path | None,
+    ood_data: Path | None,
     tell: Output,
 ) -> None:
     """Run MC inference: draw the weights many times and average the predictions.
@@ -45,6 +55,7 @@ def command(
       bprune infer --case-dir sample_checkpoints/digits_conv
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters 400 --draws none
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters auto --max-mc-iters 2000
+      bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --ood-data letters.npz
     """
     with tell.tensorflow():
         from bprune.posterior import read_network
@@ -54,12 +65,41 @@ def command(
         network = read_network(case)
         masks = pruning.plan(rule, case, network, data, tell).masks if rule is not None else network.masks
         target = out if out is not None else Path(f"{case.name}-results.h5")
+        ood_target = target.with_name(f"{target.stem}-ood{target.suffix}")
+        if ood_data is not None:
+            _check_ood(case, ood_target, overwrite=run.overwrite)
         with run.record(case, network, masks, data, target, rule=rule, tell=tell) as results:
             text, content = results.describe(), _content(results)
+            if ood_data is not None:
+                other = data.other(ood_data)
+                with run.record(case, network, masks, other, ood_target, rule=rule, tell=tell) as found:
+                    aurocs = results.metrics((), ood=found)
+                content |= {"ood_results": str(ood_target), "ood_metrics": metrics_json(aurocs)}
+                text += _ood_text(aurocs, len(found.summary.mean), ood_target)
     if tell.as_json:
         print_json(content)
     elif not tell.quiet:
         click.echo(text)
+
+
+def _check_ood(case: Case, target: Path, *, overwrite: bool) -> None:
+    """Refuse, before anything is run, what would be refused at the end."""
+    from bprune.atomic import check_target
+    from bprune.case import Task
+
+    if case.task is Task.REGRESSION:
+        raise click.UsageError("--ood-data needs class probabilities, and the case is a regression")
+    check_target(target, overwrite=overwrite)
+
+
+def _ood_text(aurocs: Mapping[str, Estimate], examples: int, target: Path) -> str:
+    """How well other examples are told apart, a line each."""
+    lines = [
+        f"  {name.removeprefix('ood_auroc_').replace('_', ' '):<20} {number(item.value)} +- {number(item.data_stderr)}"
+        for name, item in aurocs.items()
+    ]
+    head = f"{examples:,} examples of another kind are told apart with an AUROC (0.5: not at all, 1: always) of"
+    return "\n".join(["", "", head, *lines, f"results: {target}"])
 
 
 def _content(results: Results) -> dict[str, Any]:
