@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bprune.arrays import AnyArray, IntArray
+from bprune.cells import percent
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
 from bprune.report.figures import Picture, density_picture, input_picture, most_likely
 from bprune.report.findings import Findings, Side
@@ -99,7 +100,7 @@ def _said(results: Results, number: int) -> tuple[str, dict[str, object]]:
     share = float(summary.mean[number, class_])
     entropy, information = float(summary.predictive_entropy[number]), float(summary.mutual_information[number])
     text = (
-        f"class {class_} with {100.0 * share:.1f} %; entropy {metric_number(entropy)}, of which mutual information "
+        f"class {class_} with {percent(share)}; entropy {metric_number(entropy)}, of which mutual information "
         f"{metric_number(information)}"
     )
     said: dict[str, object] = {"class": class_, "probability": share, "predictive_entropy": entropy}

@@ -185,7 +185,7 @@ def _changed_row(comparison: Comparison, number: int, findings: Findings) -> tup
     label = "-" if comparison.labels is None else plain_number(float(comparison.labels[number].reshape(-1)[0]))
     means = [results.summary.mean[number] for results in findings.results]
     if isinstance(comparison.change, ClassChange):
-        told = [f"{int(mean.argmax())} ({100.0 * float(mean.max()):.1f} %)" for mean in means]
+        told = [f"{int(mean.argmax())} ({percent(float(mean.max()))})" for mean in means]
         label = label if comparison.labels is None else str(int(comparison.labels[number]))
     else:
         told = [plain_number(float(mean[0])) for mean in means]

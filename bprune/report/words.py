@@ -6,6 +6,7 @@ import math
 
 from bprune.cells import percent
 from bprune.judgement.compare import Comparison, MetricChange
+from bprune.judgement.verdict import RANKING_LOSS
 from bprune.metrics.base import Better
 from bprune.metrics.estimate import Estimate
 from bprune.metrics.registry import METRICS
@@ -14,6 +15,7 @@ from bprune.report.findings import Findings, Side
 from bprune.report.meaning import Meaning
 
 __all__ = [
+    "bottom_line",
     "capital",
     "count",
     "estimate",
@@ -90,7 +92,7 @@ def summary(findings: Findings, meaning: Meaning) -> list[str]:
     lead = _pruned(findings, meaning)
     pruned = findings.last.nonzeros < findings.sides[0].nonzeros
     if findings.comparison is not None and pruned:
-        lead = f"{lead} {_bottom_line(findings.comparison)}".rstrip()
+        lead = f"{lead} {bottom_line(findings.comparison)}".rstrip()
     made = [lead, _cost(findings), gains(findings) if pruned else ""]
     return [sentence for sentence in made if sentence]
 
@@ -143,7 +145,12 @@ def _cost(findings: Findings) -> str:
     return ""
 
 
-def _bottom_line(comparison: Comparison) -> str:
+def bottom_line(comparison: Comparison) -> str:
+    """Whether pruning did harm, in a sentence or two; empty where neither labels nor uncertainty tell."""
+    return " ".join(filter(None, [_harm(comparison), _ranking(comparison)]))
+
+
+def _harm(comparison: Comparison) -> str:
     ways = {name: metric.better for name, metric in METRICS[comparison.task].items()}
     outcomes = {name: outcome(ways, name, item) for name, item in comparison.metrics.items()}
     shown = [name for name in ("accuracy", "rmse", "nll", "ece", "crps") if name in outcomes]
@@ -160,6 +167,17 @@ def _bottom_line(comparison: Comparison) -> str:
         return f"Pruning did no clear harm; {', '.join(better)} clearly better."
     return (
         f"No clear harm was found: {', '.join(titles[name].title for name in shown)} do not change beyond their errors."
+    )
+
+
+def _ranking(comparison: Comparison) -> str:
+    """That uncertainty orders the examples in another way than before, where it does."""
+    found = comparison.uncertainty
+    if not found.value < found.ceiling - RANKING_LOSS:
+        return ""
+    return (
+        f"Uncertainty ranks the examples otherwise than before: the correlation of the ranks is {found.value:.2f}, and "
+        f"{found.ceiling:.2f} between two runs of one network."
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bprune.errors import InputError, UsageError
-from bprune.plots import SweepAxis, sweep_data
+from bprune.plots import SweepAxis, figure_of, sweep_data
 from tests.plots.plots_world import sweep
 
 
@@ -67,3 +67,14 @@ def test_missing_requirements_say_what_to_do() -> None:
         sweep_data([sweep(), sweep("bmr", "nat")], axis=SweepAxis.THRESHOLD)
     with pytest.raises(InputError, match="different tasks"):
         sweep_data([sweep(), sweep(task="regression")])
+
+
+@pytest.mark.parametrize(
+    ("axis", "place", "told"), [(SweepAxis.SPARSITY, 80.0, "80.0%"), (SweepAxis.THRESHOLD, 0.8, "0.8")]
+)
+def test_what_was_chosen_is_marked(axis: SweepAxis, place: float, told: str) -> None:
+    assert sweep_data([sweep()], axis=axis).chosen is None
+    figure = figure_of(sweep_data([sweep()], axis=axis, chosen=0.8))
+    for axes in figure.axes:
+        (mark,) = [line for line in axes.lines if line.get_label() == f"chosen: {told}"]
+        assert np.asarray(mark.get_xdata()).tolist() == [place, place]

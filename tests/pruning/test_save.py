@@ -118,7 +118,9 @@ def test_interrupted_writing_leaves_nothing(mixed_case: Path, tmp_path: Path, mo
 def test_the_record_reads_back(mixed_case: Path, tmp_path: Path) -> None:
     prune(mixed_case, tmp_path / "out", threshold=1.5)
     record = read_pruning_record(tmp_path / "out" / "pruning.json")
-    assert record == PruningRecord("snr", 1.5, None, "mixed", "model-10.ckpt")
+    assert record == PruningRecord(
+        "snr", 1.5, None, "mixed", "model-10.ckpt", source_digest=load_case(mixed_case).checkpoint.digest()
+    )
     assert record.describe() == "pruned from mixed (model-10.ckpt): snr below 1.5"
 
 
