@@ -48,7 +48,7 @@ def uncertain_examples(findings: Findings) -> tuple[Example, ...]:
     results = findings.last.results
     if results is None:
         return ()
-    inputs = results.inputs
+    inputs = findings.data.inputs if findings.data is not None else results.inputs
     return tuple(_example(findings, int(number), inputs[number]) for number in most_uncertain(results)[:EXAMPLES])
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from bprune.plots.density import GRID_POINTS, binned_density
 from bprune.plots.figure import figure_of
 from bprune.plots.pdf import PdfData, PdfExample
 from bprune.plots.pictures import picture_of
-from bprune.plots.regression import regression_data
+from bprune.plots.regression import RegressionData, regression_data
 from bprune.plots.reliability import reliability_data
 from bprune.plots.risk_coverage import risk_coverage_data
 from bprune.plots.save import svg_text
@@ -29,11 +31,12 @@ from bprune.plots.sweep import sweep_data
 from bprune.plots.uncertainty import uncertainty_data
 from bprune.report.findings import Findings, Side
 
-__all__ = ["Picture", "density_picture", "draw_pictures", "draws_of_example", "input_picture", "most_likely"]
+__all__ = ["Picture", "density_picture", "draw_pictures", "draws_of_example", "input_picture", "most_likely", "thinned"]
 
 _REFERENCE_SNR = 1.0
 _POINTS_PER_INCH = 72.0
 _DENSITY_INCHES = (7.4, 2.3)
+_MOST_POINTS = 500
 
 
 @dataclass(frozen=True)
@@ -170,18 +173,31 @@ def _regression(findings: Findings) -> list[tuple[object, str]]:
             "includes the noise of the data; both are meant to hold 95 %."
         )
         try:
-            made.append((regression_data(results), caption))
+            data, step = thinned(regression_data(results))
+            made.append((data, caption if step == 1 else f"{caption} One of {step} examples is shown."))
         except InputError:  # inputs of several numbers and no targets: there is no axis
             return []
     return made
 
 
+def thinned(data: RegressionData) -> tuple[RegressionData, int]:
+    """Every n-th example of a picture with very many, and n: each would be an element of the page."""
+    step = -(-len(data.mean) // _MOST_POINTS)
+    arrays: dict[str, Any] = {
+        field.name: value[::step]
+        for field in dataclasses.fields(data)
+        if isinstance(value := getattr(data, field.name), np.ndarray)
+    }
+    return dataclasses.replace(data, **arrays), step
+
+
 def density_picture(findings: Findings, example: int, classes: tuple[int, ...]) -> Picture | None:
     """The densities of the softmax value of some classes, before and after; None where no network can draw."""
-    sides = [side for side in findings.sides if side.prepared is not None]
-    if not sides or findings.data is None:
+    found = {side.name: draws_of_example(side, findings, example) for side in findings.sides}
+    known = {name: draws[:, list(classes)] for name, draws in found.items() if draws is not None}
+    if not known or findings.data is None:
         return None
-    draws = [draws_of_example(side, findings, example)[:, list(classes)] for side in sides]
+    draws = list(known.values())
     labels = findings.data.labels
     item = PdfExample(
         example,
@@ -191,15 +207,22 @@ def density_picture(findings: Findings, example: int, classes: tuple[int, ...]) 
         np.stack([values.mean(axis=0, dtype=np.float64) for values in draws]),
         None,
     )
-    data = PdfData(np.linspace(0.0, 1.0, GRID_POINTS), tuple(side.name for side in sides), (item,))
+    data = PdfData(np.linspace(0.0, 1.0, GRID_POINTS), tuple(known), (item,))
     caption = f"What the draws say about example {example}: density of the softmax value of each class"
-    return _picture(f"pdf{example}", data, caption, _DENSITY_INCHES)
+    if len(known) < len(findings.sides):
+        caption = f"{caption}, {next(iter(known))}. The draws of the other network are not stored in its results"
+    return _picture(f"pdf{example}", data, f"{caption}.", _DENSITY_INCHES)
 
 
-def draws_of_example(side: Side, findings: Findings, example: int) -> AnyArray:
-    """All draws of one example, the same as in the run: noise is keyed by the numbers of draw and example."""
-    assert side.prepared is not None
-    assert findings.data is not None
+def draws_of_example(side: Side, findings: Findings, example: int) -> AnyArray | None:
+    """All draws of one example, the same as in the run: noise is keyed by the numbers of draw and example.
+
+    Returns:
+        `[draw, class]`; None where the network is not here and its results keep no draws.
+    """
+    if side.prepared is None or findings.data is None:
+        stored = None if side.results is None else side.results.draws(slice(example, example + 1))
+        return None if stored is None else stored.values[:, 0]
     inputs = findings.data.inputs[example : example + 1]
     return side.prepared.engine.draw(inputs, range(findings.draws.mc_iters), example).values[:, 0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -205,7 +206,8 @@ class _Work:
             assert results is not None
             layers = results.layers
             weights, nonzeros = sum(item.weights for item in layers), sum(item.nonzeros for item in layers)
-            return Side(name, weights, nonzeros, {}, math.nan, results, None, results.metrics())
+            size = json.loads(results.run.plan).get("after", {}) if results.run.plan else {}
+            return Side(name, weights, nonzeros, size, math.nan, results, None, results.metrics())
         total = self._choice.total
         nonzeros = total.nonzeros if number else sum(int(mask.sum()) for mask in self._network.masks.values())
         metrics = {} if results is None else results.metrics()

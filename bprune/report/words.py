@@ -182,12 +182,13 @@ def _ranking(comparison: Comparison) -> str:
 
 
 def gains(findings: Findings) -> str:
-    """What pruning saved in work and time, or that it saved nothing."""
+    """What pruning saved in work and time, or that it saved nothing; empty where neither is known."""
     before, after = findings.sides
     parts = []
     work = _ratio(before, after, "multiply_adds")
     if work is None:
-        parts.append("The network runs as a TensorFlow graph, which pruning does not make smaller")
+        if any(side.prepared is not None and not side.size for side in findings.sides):
+            parts.append("The network runs as a TensorFlow graph, which pruning does not make smaller")
     elif work <= 1.0:
         parts.append("No unit could be removed, so the multiply-adds per example and draw stay the same")
     else:
@@ -202,7 +203,7 @@ def gains(findings: Findings) -> str:
             parts.append(f"there is no gain in speed on this computer ({times})")
         else:
             parts.append(f"a draw is {ratio:.3g} times as fast on this computer ({times})")
-    return "; ".join(parts) + "."
+    return "; ".join(parts) + "." if parts else ""
 
 
 def _ratio(before: Side, after: Side, name: str) -> float | None:

@@ -174,7 +174,9 @@ def test_densities_are_of_the_draws_of_the_run(samples: Path) -> None:
             assert side.prepared is not None
             number = int(most_uncertain(side.results)[0])
             mean = side.results.summary.mean[number]
-            np.testing.assert_allclose(draws_of_example(side, findings, number).mean(axis=0), mean, atol=1e-6)
+            again = draws_of_example(side, findings, number)
+            assert again is not None
+            np.testing.assert_allclose(again.mean(axis=0), mean, atol=1e-6)
             alone = findings.data.inputs[number : number + 1]
             other = side.prepared.engine.draw(alone, range(20), number + 1).values[:, 0]
             assert np.abs(other.mean(axis=0) - mean).max() > 1e-4
@@ -217,6 +219,10 @@ def test_a_pruned_case_is_told_about_as_it_is(digits: Path, tmp_path: Path) -> N
         beside = run_report(request(pruned, rule=None, results=(results.path,)), tmp_path / "beside.html")
     assert [side["nonzeros"] for side in beside.content["sides"]] == [21280, 4256]
     assert beside.content["changes"] is not None
+    assert "fall from 315,904 to" in beside.content["summary"][2]
+    page = beside.path.read_text(encoding="utf-8")
+    assert "What the draws say" in page
+    assert "are not stored" not in page
     assert beside.content["sides"][0]["draw_us"] is None
 
 
