@@ -33,7 +33,7 @@ def test_sweep_writes_file_table_and_picture(digits: str, tmp_path: Path) -> Non
     assert content["search"] is None
     assert [point["nonzeros"] for point in content["points"]] == [21280, 10640, 4256]
     kept = read_sweep(tmp_path / "digits_conv-sweep.h5")
-    assert kept.command.startswith("bprune ")
+    assert kept.command.startswith("bprune")
     assert kept.examples == 60
     assert content["points"][1]["metrics"]["nll"]["value"] == kept.points[1].metrics["nll"].value
     with (tmp_path / "s.csv").open(newline="") as stream:

@@ -296,7 +296,7 @@ def test_the_command_prints_what_the_page_carries(digits: Path, tmp_path: Path) 
     page = (tmp_path / "digits_conv-report.html").read_text(encoding="utf-8")
     assert embedded(page) == content
     assert content["pruning"]["criterion"] == "bmr"
-    assert content["provenance"]["command"].startswith("bprune ")
+    assert content["provenance"]["command"].startswith("bprune")
     error = run_json("report", "--case-dir", digits, *options, cwd=tmp_path, code=6)["error"]
     assert "exists already" in error["message"]
     error = run_json("report", "--case-dir", digits, "--no-sweep", "--sweep", "s.h5", cwd=tmp_path, code=2)["error"]
