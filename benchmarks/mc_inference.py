@@ -70,7 +70,7 @@ class Setting:
 
 
 SETTINGS = {
-    "fc": (Setting(10_000, 20), Setting(64, 200)),
+    "fc": (Setting(10_000, 20), Setting(64, 1_000)),
     "conv": (Setting(500, 4, test_examples=2_000),),
     "digits_fc": (Setting(360, 100),),
     "digits_conv": (Setting(360, 40),),
@@ -181,7 +181,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--examples", nargs="+", type=int, help="images in the batch (default: fc 10000 and 64, conv 500, samples 360)"
     )
-    parser.add_argument("--draws", type=int, help="draws of one repetition (default: fc 20 and 200, conv 4)")
+    parser.add_argument("--draws", type=int, help="draws of one repetition (default: fc 20 and 1000, conv 4)")
     parser.add_argument("--rounds", type=int, help="repetitions of all sides (default: 7)")
     parser.add_argument("--test-examples", type=int, help="images for the accuracy (default: fc 10000, conv 2000)")
     parser.add_argument("--test-draws", type=int, help="draws for the accuracy (default: 20)")

@@ -113,7 +113,8 @@ def choose_blocks(
         count = math.ceil(examples / math.ceil(examples / count))
     count = min(examples, math.ceil(count / engine.block) * engine.block)
     most = _MOST_BLOCK_DRAWS // math.ceil(count / engine.block) if is_blocked else _MOST_DRAWS
-    draws = max(1, min(mc_iters, _MOST_DRAWS, most, _DRAWS_BYTES // (4 * count * engine.output_size)))
+    most = min(most, getattr(engine, "most_draws", _MOST_DRAWS))
+    draws = max(1, min(mc_iters, most, _DRAWS_BYTES // (4 * count * engine.output_size)))
     return Blocks(count, max(2, draws - draws % 2) if paired else draws)
 
 

@@ -37,6 +37,8 @@ __all__ = ["NativeEngine"]
 
 _TASK_BYTES = 1 << 21
 """What the tensors of one task take at most, where it holds several draws: a core's cache."""
+_TASKS = 4
+"""Tasks of a core in a call, at least, where there are so many draws."""
 _LARGEST_BLOCK = 1024
 _LARGEST_CHAIN_BLOCK = 2048
 """Examples of a block of dense layers alone, whose weights are drawn once per block."""
@@ -45,6 +47,8 @@ _CALLED_BLOCK_BYTES = 128 << 20
 """What the widest tensor of a block takes at most: where TensorFlow runs layers, its call and the hand-over of weights
 are paid for every block."""
 _SMALLEST_BLOCK = 16
+_MOST_DRAWS, _MOST_CHAIN_DRAWS = 20, 256
+"""Draws of a call, at most: what waits for it, a signal or a progress display, should not wait for long."""
 
 _Fixed = tuple[dict[str, AnyArray], dict[str, tuple[FloatArray, ...]]]
 """The tensors of a block that are the same in every draw, and what chains computed of them."""
@@ -64,6 +68,7 @@ class NativeEngine:
     Attributes:
         precision: BFLOAT16 where a convolution is computed in it.
         narrow: Names of these convolutions.
+        most_draws: Draws of a call, at most, where others wait for it; see `bprune.inference.run.choose_blocks`.
         antithetic: Whether the draws 2k and 2k + 1 take the same noise with opposite signs; set it before drawing.
     """
 
@@ -101,6 +106,7 @@ class NativeEngine:
         self._is_chain = self._last is not None and len(self.steps) == 1
         calls = any(isinstance(step, GraphStep) and step.has_layers for step in self.steps)
         self._block_bytes = _CALLED_BLOCK_BYTES if calls else _BLOCK_BYTES
+        self.most_draws = _MOST_CHAIN_DRAWS if self._is_chain else _MOST_DRAWS
         self.block = self._fitting_block()
 
     def _widest_kept(self) -> int:
@@ -193,10 +199,10 @@ class NativeEngine:
         return known[2]
 
     def _draws_at_once(self, draws: int, blocks: int) -> int:
-        """Draws of a task: as many as fit in a core's cache, while every core has something to do."""
+        """Draws of a task: as many as fit in a core's cache, while no core waits long for the others at the end."""
         fitting = draws if self._is_chain else max(1, _TASK_BYTES // (4 * self._widest * self.block))
-        shared = -(-draws * blocks // self.threads)
-        return max(1, min(fitting, shared, draws))
+        parts = min(draws, -(-_TASKS * self.threads // blocks))
+        return max(1, min(fitting, -(-draws // parts)))
 
     def _fixed(self, inputs: AnyArray) -> _Fixed:
         """What is the same in every draw of a block."""
