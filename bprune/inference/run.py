@@ -35,6 +35,8 @@ _DRAWS_BYTES = 64 << 20
 _STORED_BYTES = 96 << 20
 """What the stored draws of a block of examples take at most, where blocks can be that small: a file is written in
 chunks that hold all draws of some examples, and what is not complete waits in memory."""
+_MANY_DRAWS_BYTES = 8 << 20
+"""What the draws of a call take at most where an engine makes more than usual."""
 _LARGEST_BATCH = 8192
 _MOST_DRAWS = 20
 _MOST_BLOCKS = 32
@@ -113,7 +115,8 @@ def choose_blocks(
         count = math.ceil(examples / math.ceil(examples / count))
     count = min(examples, math.ceil(count / engine.block) * engine.block)
     most = _MOST_BLOCK_DRAWS // math.ceil(count / engine.block) if is_blocked else _MOST_DRAWS
-    most = min(most, getattr(engine, "most_draws", _MOST_DRAWS))
+    many = max(_MOST_DRAWS, _MANY_DRAWS_BYTES // (4 * count * engine.output_size))
+    most = min(most, many, getattr(engine, "most_draws", _MOST_DRAWS))
     draws = max(1, min(mc_iters, most, _DRAWS_BYTES // (4 * count * engine.output_size)))
     return Blocks(count, max(2, draws - draws % 2) if paired else draws)
 
