@@ -10,12 +10,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
 from bprune.engines.native.jit import intrinsic, kernel
 from bprune.engines.native.kernels_dense import COLUMNS, ROWS
-from bprune.engines.native.kernels_vectors import INT64, VECTOR, WIDTH, Vector, data_of, load, spread, store
+from bprune.engines.native.kernels_vectors import (
+    INT64,
+    WIDTH,
+    Vector,
+    data_of,
+    load,
+    spread,
+    store,
+    sum_products,
+    vector_at,
+)
 
 __all__ = ["plain_convolution"]
 
@@ -87,37 +96,17 @@ def _emit_loop(
     offsets: Any,
     inputs: Any,
 ) -> None:
-    """Load the sums, loop over the weights of a window, store the sums."""
-    before = builder.block
-    loop, after = builder.append_basic_block("weights"), builder.append_basic_block("store")
-    first = [load(builder, sums[0], shift) for shift in sums[1]]
-    builder.branch(loop)
+    """The code for a number of filters that is known: the sums are at some shifts, positions at some steps."""
 
-    builder.position_at_end(loop)
-    index = builder.phi(INT64)
-    totals = [builder.phi(VECTOR) for _ in first]
-    offset = builder.zext(builder.load(builder.gep(offsets, [index])), INT64)
-    place = builder.gep(x[0], [builder.mul(offset, INT64(WIDTH))])
-    row = builder.gep(weights[0], [builder.mul(index, weights[1])])
-    columns = [load(builder, place, step).value for step in x[1]]
-    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{WIDTH}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
-    added = []
-    for r in range(weights[2]):
-        weight = spread(builder, builder.load(builder.gep(row, [INT64(r)])))
-        for c, column in enumerate(columns):
-            added.append(builder.call(fma, [weight, column, totals[r * len(columns) + c]]))
-    following = builder.add(index, INT64(1))
-    index.add_incoming(INT64(0), before)
-    index.add_incoming(following, loop)
-    for total, initial, new in zip(totals, first, added, strict=True):
-        total.add_incoming(initial.value, before)
-        total.add_incoming(new, loop)
-    builder.cbranch(builder.icmp_signed("<", following, inputs), loop, after)
+    def factors(index: Any) -> tuple[list[Any], list[Any]]:
+        offset = builder.zext(builder.load(builder.gep(offsets, [index])), INT64)
+        place = builder.gep(x[0], [builder.mul(offset, INT64(WIDTH))])
+        row = builder.gep(weights[0], [builder.mul(index, weights[1])])
+        numbers = [builder.load(builder.gep(row, [INT64(r)])) for r in range(weights[2])]
+        return numbers, [load(builder, place, step).value for step in x[1]]
 
-    builder.position_at_end(after)
-    for shift, new in zip(sums[1], added, strict=True):
-        store(builder, Vector(builder, new), sums[0], shift)
-    builder.branch(done)
+    places = [vector_at(builder, sums[0], shift) for shift in sums[1]]
+    sum_products(builder, done, places, (INT64(0), inputs), factors)
 
 
 _at_some, _at_one = _window_products(COLUMNS), _window_products(1)

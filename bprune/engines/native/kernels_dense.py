@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
 from bprune.engines.native.jit import intrinsic, target_has
-from bprune.engines.native.kernels_vectors import INT64, VECTOR, WIDTH, spread, vector_at
+from bprune.engines.native.kernels_vectors import INT64, WIDTH, load, sum_products, vector_at
 
 __all__ = ["COLUMNS", "ROWS", "TILE"]
 
@@ -63,36 +62,14 @@ def add_products(
 
 
 def _emit_rows(builder: Any, count: int, done: Any, **named: Any) -> None:
-    """The code for a number of outputs that is known: load the sums, loop over the inputs, store the sums."""
-    before = builder.block
-    loop, after = builder.append_basic_block("inputs"), builder.append_basic_block("store")
-    places = [
-        vector_at(builder, named["sums"], INT64(TILE * r + WIDTH * c)) for r in range(count) for c in range(COLUMNS)
-    ]
-    first = [builder.load(place, align=4) for place in places]
-    builder.branch(loop)
+    """The code for a number of outputs that is known."""
+    shifts = [TILE * r + WIDTH * c for r in range(count) for c in range(COLUMNS)]
 
-    builder.position_at_end(loop)
-    index = builder.phi(INT64)
-    sums = [builder.phi(VECTOR) for _ in places]
-    x = builder.gep(named["x"], [builder.mul(index, INT64(TILE))])
-    weights = builder.gep(named["weights"], [builder.mul(index, named["step"])])
-    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{WIDTH}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
-    columns = [builder.load(vector_at(builder, x, INT64(WIDTH * c)), align=4) for c in range(COLUMNS)]
-    added = []
-    for r in range(count):
-        weight = spread(builder, builder.load(builder.gep(weights, [INT64(r)])))
-        for c in range(COLUMNS):
-            added.append(builder.call(fma, [weight, columns[c], sums[r * COLUMNS + c]]))
-    following = builder.add(index, INT64(1))
-    index.add_incoming(INT64(0), before)
-    index.add_incoming(following, loop)
-    for total, initial, new in zip(sums, first, added, strict=True):
-        total.add_incoming(initial, before)
-        total.add_incoming(new, loop)
-    builder.cbranch(builder.icmp_signed("<", following, named["inputs"]), loop, after)
+    def factors(index: Any) -> tuple[list[Any], list[Any]]:
+        x = builder.gep(named["x"], [builder.mul(index, INT64(TILE))])
+        weights = builder.gep(named["weights"], [builder.mul(index, named["step"])])
+        numbers = [builder.load(builder.gep(weights, [INT64(r)])) for r in range(count)]
+        return numbers, [load(builder, x, INT64(WIDTH * c)).value for c in range(COLUMNS)]
 
-    builder.position_at_end(after)
-    for place, new in zip(places, added, strict=True):
-        builder.store(new, place, align=4)
-    builder.branch(done)
+    places = [vector_at(builder, named["sums"], INT64(shift)) for shift in shifts]
+    sum_products(builder, done, places, (INT64(0), named["inputs"]), factors)

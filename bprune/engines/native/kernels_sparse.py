@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
 from bprune.engines.native.jit import intrinsic, kernel, target_has
-from bprune.engines.native.kernels_vectors import INT64, VECTOR, WIDTH, spread, vector_at
+from bprune.engines.native.kernels_vectors import INT64, WIDTH, load, sum_products, vector_at
 
 __all__ = ["LONGEST_RUN", "add_live_products", "sparse_convolution"]
 
@@ -74,38 +73,18 @@ _ARGUMENTS = ("sums", "sums_at", "x", "x_at", "step", "columns", "offsets", "uni
 
 
 def _emit_run(builder: Any, count: int, done: Any, **named: Any) -> None:
-    """The code for a number of columns that is known: load the sums, loop over the weights, store the sums."""
-    before = builder.block
-    loop, after = builder.append_basic_block("weights"), builder.append_basic_block("store")
-    places = [vector_at(builder, named["sums"], INT64(WIDTH * c)) for c in range(count)]
-    first = [builder.load(place, align=4) for place in places]
+    """The code for a number of columns that is known."""
     shifts = [builder.mul(named["step"], INT64(c)) for c in range(count)]
     offsets = builder.gep(named["offsets"], [named["shift"]])
-    builder.branch(loop)
 
-    builder.position_at_end(loop)
-    index = builder.phi(INT64)
-    sums = [builder.phi(VECTOR) for _ in range(count)]
-    offset = builder.zext(builder.load(builder.gep(offsets, [index])), INT64)
-    start = builder.gep(named["x"], [builder.mul(offset, named["unit"])])
-    weight = spread(builder, builder.load(builder.gep(named["values"], [index])))
-    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{WIDTH}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
-    added = []
-    for total, shift in zip(sums, shifts, strict=True):
-        element = builder.load(vector_at(builder, start, shift), align=4)
-        added.append(builder.call(fma, [weight, element, total]))
-    following = builder.add(index, INT64(1))
-    index.add_incoming(named["start"], before)
-    index.add_incoming(following, loop)
-    for total, initial, new in zip(sums, first, added, strict=True):
-        total.add_incoming(initial, before)
-        total.add_incoming(new, loop)
-    builder.cbranch(builder.icmp_signed("<", following, named["end"]), loop, after)
+    def factors(index: Any) -> tuple[list[Any], list[Any]]:
+        offset = builder.zext(builder.load(builder.gep(offsets, [index])), INT64)
+        start = builder.gep(named["x"], [builder.mul(offset, named["unit"])])
+        number = builder.load(builder.gep(named["values"], [index]))
+        return [number], [load(builder, start, shift).value for shift in shifts]
 
-    builder.position_at_end(after)
-    for place, new in zip(places, added, strict=True):
-        builder.store(new, place, align=4)
-    builder.branch(done)
+    places = [vector_at(builder, named["sums"], INT64(WIDTH * c)) for c in range(count)]
+    sum_products(builder, done, places, (named["start"], named["end"]), factors)
 
 
 @kernel

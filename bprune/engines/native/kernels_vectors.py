@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
-__all__ = ["FLOAT", "INT32", "INT64", "VECTOR", "WIDTH", "Vector", "data_of", "load", "spread", "store", "vector_at"]
+__all__ = [
+    "FLOAT",
+    "INT32",
+    "INT64",
+    "VECTOR",
+    "WIDTH",
+    "Vector",
+    "data_of",
+    "load",
+    "spread",
+    "store",
+    "sum_products",
+    "vector_at",
+]
 
 WIDTH = 16
 """Numbers of a vector: 16 examples side by side."""
@@ -59,6 +73,48 @@ def spread(builder: Any, number: Any) -> Any:
     nothing = ir.Constant(VECTOR, ir.Undefined)
     single = builder.insert_element(nothing, number, INT32(0))
     return builder.shuffle_vector(single, nothing, ir.Constant(ir.VectorType(INT32, WIDTH), None))
+
+
+def sum_products(
+    builder: Any,
+    done: Any,
+    places: Sequence[Any],
+    bounds: tuple[Any, Any],
+    factors: Callable[[Any], tuple[list[Any], list[Any]]],
+) -> None:
+    """A loop that adds products to sums which stay in registers, then goes to a block.
+
+    Args:
+        builder: LLVM's builder, at the end of an open block.
+        done: The block that follows.
+        places: Addresses of the sums: for every number, those of all vectors.
+        bounds: Where the index begins, and ends; it takes one value at least.
+        factors: Numbers and vectors for an index, whose products are added.
+    """
+    before = builder.block
+    loop, after = builder.append_basic_block("products"), builder.append_basic_block("store")
+    first = [builder.load(place, align=4) for place in places]
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    index = builder.phi(INT64)
+    sums = [builder.phi(VECTOR) for _ in places]
+    fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{WIDTH}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
+    numbers, vectors = factors(index)
+    pairs = [(wide, vector) for wide in [spread(builder, number) for number in numbers] for vector in vectors]
+    added = [builder.call(fma, [*pair, total]) for pair, total in zip(pairs, sums, strict=True)]
+    following = builder.add(index, INT64(1))
+    index.add_incoming(bounds[0], before)
+    index.add_incoming(following, loop)
+    for total, initial, new in zip(sums, first, added, strict=True):
+        total.add_incoming(initial, before)
+        total.add_incoming(new, loop)
+    builder.cbranch(builder.icmp_signed("<", following, bounds[1]), loop, after)
+
+    builder.position_at_end(after)
+    for place, new in zip(places, added, strict=True):
+        builder.store(new, place, align=4)
+    builder.branch(done)
 
 
 def data_of(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
