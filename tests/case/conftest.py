@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bprune.case.checkpoint import write_checkpoint
 from tests.case import cases
+from tests.case.checkpoint_values import VALUES
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,13 @@ class CliRun:
 def _forget_cases() -> Iterator[None]:
     yield
     cases.forget_cases()
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """A checkpoint."""
+    write_checkpoint(tmp_path / "model-7.ckpt", VALUES)
+    return tmp_path / "model-7.ckpt"
 
 
 @pytest.fixture
