@@ -20,6 +20,8 @@ __all__ = [
     "case_options",
     "criterion_options",
     "data_options",
+    "draw_parts",
+    "engine_parts",
     "group_options",
     "output_options",
     "rule_options",
@@ -98,28 +100,7 @@ data_options: Callable[[Any], Any] = group_options(
 )
 """Which data: the argument `data`."""
 
-run_options: Callable[[Any], Any] = group_options(
-    "run",
-    RunChoice,
-    click.option(
-        "--mc-iters",
-        "wanted_draws",
-        type=NumberOfDraws(),
-        metavar="N|auto",
-        help="Draws per example; auto: until it is settled which class has the largest mean probability, wrong with a "
-        "probability of 1 % at most.  [default: 400]",
-    ),
-    click.option(
-        "--target-stderr",
-        type=click.FloatRange(min=0.0, min_open=True),
-        metavar="E",
-        help="Draw until the MC standard error of each probability, or of each mean of a regression, is at most E.",
-    ),
-    click.option(
-        "--max-mc-iters",
-        type=click.IntRange(min=1),
-        help="Most draws per example with --mc-iters auto or --target-stderr.  [default: 4000]",
-    ),
+draw_parts: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--antithetic",
         is_flag=True,
@@ -129,11 +110,10 @@ run_options: Callable[[Any], Any] = group_options(
         "--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Seed of the noise."
     ),
     click.option("--batch-size", type=click.IntRange(min=1), help="Examples run together. Default: what fits."),
-    click.option(
-        "--draws",
-        type=click.Choice(["all", "none"]),
-        help="Store every draw, or the summary alone.  [default: all; none where their number is not fixed]",
-    ),
+)
+"""How draws are made."""
+
+engine_parts: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--engine",
         type=click.Choice(["auto", "graph", "tensorflow", "native"]),
@@ -156,6 +136,38 @@ run_options: Callable[[Any], Any] = group_options(
         show_default=True,
         help="Number format of products.",
     ),
+)
+"""What makes them."""
+
+run_options: Callable[[Any], Any] = group_options(
+    "run",
+    RunChoice,
+    click.option(
+        "--mc-iters",
+        "wanted_draws",
+        type=NumberOfDraws(),
+        metavar="N|auto",
+        help="Draws per example; auto: until it is settled which class has the largest mean probability, wrong with a "
+        "probability of 1 % at most.  [default: 400]",
+    ),
+    click.option(
+        "--target-stderr",
+        type=click.FloatRange(min=0.0, min_open=True),
+        metavar="E",
+        help="Draw until the MC standard error of each probability, or of each mean of a regression, is at most E.",
+    ),
+    click.option(
+        "--max-mc-iters",
+        type=click.IntRange(min=1),
+        help="Most draws per example with --mc-iters auto or --target-stderr.  [default: 4000]",
+    ),
+    *draw_parts,
+    click.option(
+        "--draws",
+        type=click.Choice(["all", "none"]),
+        help="Store every draw, or the summary alone.  [default: all; none where their number is not fixed]",
+    ),
+    *engine_parts,
     click.option("--overwrite", is_flag=True, help="Replace an output of an earlier run."),
 )
 """How to run the draws: the argument `run`."""

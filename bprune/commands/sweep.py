@@ -18,6 +18,8 @@ from bprune.commands.options import (
     case_options,
     criterion_options,
     data_options,
+    draw_parts,
+    engine_parts,
     group_options,
     output_options,
 )
@@ -119,32 +121,8 @@ draws_options = group_options(
         help="Draws per example. All points have the same noise, so that their differences need fewer draws than a "
         "single run; every metric is told with its MC error.  [default: 100]",
     ),
-    click.option(
-        "--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Seed of the noise."
-    ),
-    click.option("--antithetic", is_flag=True, help="Draw pairs of opposite noise; engine native alone."),
-    click.option("--batch-size", type=click.IntRange(min=1), help="Examples run together. Default: what fits."),
-    click.option(
-        "--engine",
-        type=click.Choice(["auto", "graph", "tensorflow", "native"]),
-        default="auto",
-        show_default=True,
-        help="native, tensorflow: the compacted network, on the CPU or any device. graph: as it was trained.",
-    ),
-    click.option(
-        "--sampling",
-        type=click.Choice(["auto", "per-example", "weights", "as-trained"]),
-        default="auto",
-        show_default=True,
-        help="weights: one set for all examples of a draw. per-example: the fastest that is exact for each example.",
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(["float32", "bfloat16"]),
-        default="float32",
-        show_default=True,
-        help="Number format of products.",
-    ),
+    *draw_parts,
+    *engine_parts,
 )
 
 
