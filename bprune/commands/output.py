@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bprune.cells import number, percent
+from bprune.plain import plain
 from bprune.signals import raise_pending
 
 if TYPE_CHECKING:
@@ -69,17 +69,7 @@ _UNWRAPPED = 1000  # columns: a table in a file or a pipe is never folded
 
 def print_json(content: Mapping[str, Any]) -> None:
     """One object on standard output; NaN and infinities as null, which JSON has no words for."""
-    click.echo(json.dumps(_plain(content), indent=2, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    click.echo(json.dumps(plain(content), indent=2, allow_nan=False))
 
 
 def metrics_json(metrics: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 from bprune.commands.pages import release_program_pages
+from bprune.stderr import discarded_stderr
 
 __all__ = ["start_tensorflow"]
 
@@ -43,7 +44,7 @@ def start_tensorflow(*, show: bool) -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with _discarded_stderr(), _without_keras():
+        with discarded_stderr(), _without_keras():
             import tensorflow as tf
         release_program_pages()
         tf.get_logger().setLevel("ERROR")
@@ -80,17 +81,3 @@ def _without_keras() -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
-
-
-@contextmanager
-def _discarded_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)

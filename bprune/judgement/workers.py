@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bprune.errors import EngineError
 from bprune.judgement.sweep import SweepPoint
+from bprune.stderr import discarded_stderr
 
 if TYPE_CHECKING:
     from bprune.judgement.levels import Level
@@ -78,7 +78,7 @@ def _start(workers: int, numbers: Any, studies: Any, stop: Any, parent: int) -> 
         cores = sorted(os.sched_getaffinity(0))
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, set(cores[number % len(cores) :: workers]))
-    with _quiet():
+    with discarded_stderr():
         _worker["study"] = studies.get()  # it holds graphs and arrays of TensorFlow, which is imported here
     _worker.update(stop=stop, parent=parent)
 
@@ -94,17 +94,3 @@ def _measure(level: Level) -> SweepPoint:
 def _go_on(share: float) -> None:
     if _worker["stop"].is_set() or os.getppid() != _worker["parent"]:
         raise _StoppedError
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what TensorFlow's libraries write to standard error while they are loaded."""
-    sys.stderr.flush()
-    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)

@@ -12,6 +12,7 @@ from typing import Any
 from bprune.engines.tensorflow import Precision
 from bprune.judgement.measure import data_digest
 from bprune.metrics.estimate import Estimate
+from bprune.plain import plain
 from bprune.report.examples import Example
 from bprune.report.findings import Findings, Side
 from bprune.report.meaning import Meaning, decibel
@@ -53,8 +54,8 @@ def content_of(
         "assumptions": list(findings.assumptions),
         "provenance": provenance(findings),
     }
-    plain: dict[str, Any] = _plain(content)
-    return plain
+    found: dict[str, Any] = plain(content)
+    return found
 
 
 def _decibel(meaning: Meaning) -> float:
@@ -114,13 +115,3 @@ def provenance(findings: Findings) -> dict[str, Any]:
         "antithetic": draws.antithetic,
         "versions": library_versions(),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
