@@ -8,7 +8,10 @@ from typing import Protocol
 
 from bprune.arrays import AnyArray, FloatArray
 
-__all__ = ["Draws", "Engine", "Sampling"]
+__all__ = ["MOST_DRAWS", "Draws", "Engine", "Sampling"]
+
+MOST_DRAWS = 20
+"""Draws of a call, at most, of an engine without a reason for more: a signal or a progress display waits for it."""
 
 
 class Sampling(str, enum.Enum):
@@ -47,12 +50,14 @@ class Engine(Protocol):
         output_size: The length of the last axis of `Draws.values`.
         block: The examples that are run together whatever comes in: fewer cost as much. 1 where there is no such
             number.
+        most_draws: Draws of a call, at most: a signal or a progress display waits for it.
     """
 
     name: str
     sampling: Sampling
     output_size: int
     block: int
+    most_draws: int
 
     def prepare(self, examples: int) -> None:
         """Make ready for a run; call it before the first draw, and with the same number when a run is continued.

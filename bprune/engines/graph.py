@@ -12,7 +12,7 @@ import numpy as np
 from bprune.arrays import AnyArray, BoolArray, FloatArray
 from bprune.case.case import Case
 from bprune.case.output import Output
-from bprune.engines.base import Draws, Sampling
+from bprune.engines.base import MOST_DRAWS, Draws, Sampling
 from bprune.engines.graph_session import GraphSession
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
 from bprune.errors import EngineError, UnsupportedError
@@ -42,6 +42,7 @@ class GraphEngine:
     name = "graph"
     sampling = Sampling.AS_TRAINED
     block = 1
+    most_draws = MOST_DRAWS
 
     def __init__(self, case: Case, network: Network, masks: Mapping[str, BoolArray], seed: int) -> None:
         self._kind = case.roles.kind

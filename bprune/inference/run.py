@@ -12,7 +12,7 @@ from typing import Protocol
 
 from bprune.arrays import AnyArray, read_only
 from bprune.case.task import Task
-from bprune.engines.base import Draws, Engine
+from bprune.engines.base import MOST_DRAWS, Draws, Engine
 from bprune.errors import UsageError
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.statistics import (
@@ -38,7 +38,6 @@ chunks that hold all draws of some examples, and what is not complete waits in m
 _MANY_DRAWS_BYTES = 8 << 20
 """What the draws of a call take at most where an engine makes more than usual."""
 _LARGEST_BATCH = 8192
-_MOST_DRAWS = 20
 _MOST_BLOCKS = 32
 _MOST_BLOCK_DRAWS = 256
 """What an engine with blocks does in one call: many blocks, since weights are drawn once for all of them, but not so
@@ -114,9 +113,9 @@ def choose_blocks(
     if batch_size is None:
         count = math.ceil(examples / math.ceil(examples / count))
     count = min(examples, math.ceil(count / engine.block) * engine.block)
-    most = _MOST_BLOCK_DRAWS // math.ceil(count / engine.block) if is_blocked else _MOST_DRAWS
-    many = max(_MOST_DRAWS, _MANY_DRAWS_BYTES // (4 * count * engine.output_size))
-    most = min(most, many, getattr(engine, "most_draws", _MOST_DRAWS))
+    most = _MOST_BLOCK_DRAWS // math.ceil(count / engine.block) if is_blocked else MOST_DRAWS
+    many = max(MOST_DRAWS, _MANY_DRAWS_BYTES // (4 * count * engine.output_size))
+    most = min(most, many, engine.most_draws)
     draws = max(1, min(mc_iters, most, _DRAWS_BYTES // (4 * count * engine.output_size)))
     return Blocks(count, max(2, draws - draws % 2) if paired else draws)
 

@@ -166,7 +166,7 @@ def test_defaults_are_those_of_the_library() -> None:
 class _Counting:
     """An engine whose draws are their own numbers, and which remembers what it was asked."""
 
-    name, sampling, output_size, block = "counting", Sampling.WEIGHTS, 3, 1
+    name, sampling, output_size, block, most_draws = "counting", Sampling.WEIGHTS, 3, 1, 20
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, range]] = []

@@ -29,6 +29,7 @@ class Fake:
     sampling = Sampling.PER_EXAMPLE
     output_size = 3
     block = 4
+    most_draws = 20
 
     def __init__(self, *, regression: bool = False) -> None:
         self.regression = regression

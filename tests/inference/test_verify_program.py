@@ -39,6 +39,7 @@ class _Recorded:
     name = "graph"
     sampling = Sampling.AS_TRAINED
     block = 1
+    most_draws = 20
 
     def __init__(self, engine: GraphEngine) -> None:
         self._engine = engine

@@ -82,7 +82,7 @@ def test_draws_are_not_kept_in_memory(samples: Path, tmp_path: Path) -> None:
 class _Engine:
     """An engine of blocks of 100 examples, as far as runs are divided."""
 
-    name, sampling, output_size, block = "native", Sampling.PER_EXAMPLE, 10, 100
+    name, sampling, output_size, block, most_draws = "native", Sampling.PER_EXAMPLE, 10, 100, 20
 
     def prepare(self, examples: int) -> None:
         """Nothing is chosen."""
@@ -114,3 +114,12 @@ def test_where_all_draws_of_a_block_are_too_many_a_chunk_holds_those_that_come_t
     assert many.stored_at_once(4000, 10) == 20
     assert chunk_shape(dims, shape, 4, 20) == (1, 20, 1310, 10)
     assert chunk_shape(("example", "class"), (3200, 10), 4, 20) == (3200, 10)
+
+
+def test_many_draws_of_few_examples_are_one_call_and_many_examples_do_not_fill_memory() -> None:
+    engine: Engine = _Engine()
+    engine.most_draws = 256
+    assert choose_blocks(engine, 64, 4000).draws == 256
+    assert choose_blocks(engine, 3200, 4000).draws * 3200 * 10 * 4 <= 8 << 20
+    engine.most_draws = 5
+    assert choose_blocks(engine, 64, 4000).draws == 5

@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from bprune.arrays import AnyArray, FloatArray, is_same
 from bprune.case.output import Output
-from bprune.engines.base import Draws, Sampling
+from bprune.engines.base import MOST_DRAWS, Draws, Sampling
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
 from bprune.engines.machine import bfloat16_speed, usable_cores
 from bprune.engines.native.block import Block
@@ -47,8 +47,8 @@ _CALLED_BLOCK_BYTES = 128 << 20
 """What the widest tensor of a block takes at most: where TensorFlow runs layers, its call and the hand-over of weights
 are paid for every block."""
 _SMALLEST_BLOCK = 16
-_MOST_DRAWS, _MOST_CHAIN_DRAWS = 20, 256
-"""Draws of a call, at most: what waits for it, a signal or a progress display, should not wait for long."""
+_MOST_CHAIN_DRAWS = 256
+"""Draws of a call, at most, of dense layers alone, which are quick."""
 
 _Fixed = tuple[dict[str, AnyArray], dict[str, tuple[FloatArray, ...]]]
 """The tensors of a block that are the same in every draw, and what chains computed of them."""
@@ -68,7 +68,6 @@ class NativeEngine:
     Attributes:
         precision: BFLOAT16 where a convolution is computed in it.
         narrow: Names of these convolutions.
-        most_draws: Draws of a call, at most, where others wait for it; see `bprune.inference.run.choose_blocks`.
         antithetic: Whether the draws 2k and 2k + 1 take the same noise with opposite signs; set it before drawing.
     """
 
@@ -106,7 +105,7 @@ class NativeEngine:
         self._is_chain = self._last is not None and len(self.steps) == 1
         calls = any(isinstance(step, GraphStep) and step.has_layers for step in self.steps)
         self._block_bytes = _CALLED_BLOCK_BYTES if calls else _BLOCK_BYTES
-        self.most_draws = _MOST_CHAIN_DRAWS if self._is_chain else _MOST_DRAWS
+        self.most_draws = _MOST_CHAIN_DRAWS if self._is_chain else MOST_DRAWS
         self.block = self._fitting_block()
 
     def _widest_kept(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bprune.arrays import AnyArray, FloatArray
 from bprune.case.output import Output
-from bprune.engines.base import Draws, Sampling
+from bprune.engines.base import MOST_DRAWS, Draws, Sampling
 from bprune.engines.head import check_finite, class_probabilities, predicted_values
 from bprune.engines.tensorflow.blocks import block_size, example_bytes
 from bprune.engines.tensorflow.emit import emit, fold_constant, narrowed
@@ -50,6 +50,7 @@ class TensorFlowEngine:
     """
 
     name = "tensorflow"
+    most_draws = MOST_DRAWS
     sampling = Sampling.WEIGHTS
 
     def __init__(
