@@ -218,7 +218,7 @@ def test_times_are_those_of_warm_draws(case: Case, network: Network, data: Datas
     """An engine that takes 20 ms per draw, and 0.5 s for its first."""
 
     class Slow:
-        name, output_size, block, calls = "slow", 10, 1, 0
+        name, output_size, block, most_draws, calls = "slow", 10, 1, 64, 0
 
         def prepare(self, examples: int) -> None:
             pass
