@@ -78,7 +78,7 @@ class HDF5Output:
         if variable.dtype != "str":
             dtype = np.dtype(variable.dtype)
             has_draws = "draw" in variable.dims and dtype.kind == "f"
-            chunks = chunk_shape(variable.dims, shape, dtype.itemsize, self._draws_at_once)
+            chunks = chunk_shape(variable.dims, shape, dtype.itemsize, self._draws_at_once if has_draws else None)
             options = {"dtype": dtype, "chunks": chunks, "fletcher32": True}
             options["rdcc_nbytes"] = _DRAWS_CACHE_BYTES if has_draws else _CACHE_BYTES
             if not has_draws:

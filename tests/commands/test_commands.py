@@ -194,7 +194,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_nothing(mixed_case: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    run = [sys.executable, "-m", "bprune", "infer", "--case-dir", str(mixed_case), "--mc-iters", "100000000"]
+    run = [sys.executable, "-m", "bprune", "infer", "--case-dir", str(mixed_case), "--mc-iters", "5000000"]
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120.0
         while not any(tmp_path.iterdir()) and time.monotonic() < deadline:

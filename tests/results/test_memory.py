@@ -15,7 +15,8 @@ import pytest
 
 from bprune.engines.base import Draws, Engine, Sampling
 from bprune.inference.run import Blocks, choose_blocks
-from bprune.results.hdf5 import chunk_shape
+from bprune.results.hdf5 import HDF5Output, chunk_shape
+from bprune.results.layout import Variable
 
 _CHILD = """
 import json, sys
@@ -114,6 +115,18 @@ def test_where_all_draws_of_a_block_are_too_many_a_chunk_holds_those_that_come_t
     assert many.stored_at_once(4000, 10) == 20
     assert chunk_shape(dims, shape, 4, 20) == (1, 20, 1310, 10)
     assert chunk_shape(("example", "class"), (3200, 10), 4, 20) == (3200, 10)
+
+
+def test_the_numbers_of_draws_are_not_cut_into_the_small_chunks_of_draws(tmp_path: Path) -> None:
+    """A hundred million of them would take gigabytes of index."""
+    axes = {"chain": 1, "draw": 5000, "example": 3, "class": 2}
+    file = HDF5Output(tmp_path / "a.h5", tmp_path / "a.h5", draws_at_once=20)
+    variables = {"probabilities": Variable(tuple(axes), "float32", "probability", "1")}
+    file.create_group("posterior_predictive", variables, {name: np.arange(size) for name, size in axes.items()})
+    file.close()
+    with h5py.File(tmp_path / "a.h5") as read:
+        group = read["posterior_predictive"]
+        assert (group["draw"].chunks, group["probabilities"].chunks) == ((5000,), (1, 20, 3, 2))
 
 
 def test_many_draws_of_few_examples_are_one_call_and_many_examples_do_not_fill_memory() -> None:
