@@ -27,6 +27,7 @@ PACKAGE = ROOT / "bprune"
 ELSEWHERE = {
     "bprune.training.callback": "tests/test_readme.py trains a model with it",
     "bprune.training.custom": "tests/training calls it with every kind of model",
+    "bprune.training.distribute.choose": "tests/training/distribute runs the same script in every mode",
     "bprune.inference.data.read": "its file is MNIST's",
     "bprune.report.write": "tests/report makes the same call",
     "bprune.judgement.largest": "tests/test_readme.py makes the same call",
