@@ -110,6 +110,7 @@ def _describe(
         open_inputs=[roles.label] if roles.label else [],
     )
     order = {node.name: position for position, node in enumerate(graph.variables)}
+    variables, names = _needed(variables, names, order, model)
     by_id = {id(variable): names[index] for index, variable in enumerate(variables)}
     return Description(
         layers=layers_of_model(model, by_id, order) if model is not None else _layers(by_id, order),
@@ -206,6 +207,15 @@ def _components(variable: Any) -> tuple[Any, ...]:
     """The per-device copies of a distributed variable, itself included."""
     values = getattr(variable, "values", None)
     return (variable, *values) if isinstance(values, tuple) else (variable,)
+
+
+def _needed(
+    variables: list[Any], names: list[str], order: dict[str, int], model: Any | None
+) -> tuple[list[Any], list[str]]:
+    """Without what only training reads, such as the weight of a divergence."""
+    own = {id(variable) for variable in (model.variables if model is not None else ())}
+    kept = [index for index, item in enumerate(variables) if id(item) in own or names[index] in order]
+    return [variables[index] for index in kept], [names[index] for index in kept]
 
 
 def _names(variables: list[Any]) -> list[str]:

@@ -108,12 +108,12 @@ def _random(build: Callable[[], Any], untransformed_scale: float) -> Writer:
     return write
 
 
-def _trained(build: Callable[[], Any], posteriors: str) -> Writer:
+def _trained(name: str, posteriors: str) -> Writer:
     """A network of the paper with the posteriors that were trained on MNIST, and the first test images."""
 
     def write(folder: Path, request: pytest.FixtureRequest) -> Path:
         shared = Path(request.getfixturevalue("shared_data"))
-        model = build()
+        model = paper_networks.build(name)
         with np.load(shared / "posteriors" / posteriors, allow_pickle=False) as file:
             paper_networks.assign(model, dict(file))
         with np.load(shared / "mnist.npz", allow_pickle=False) as file:
@@ -160,13 +160,13 @@ NETWORKS: dict[str, Writer] = {
     "every_activation": _every_op("every_activation"),
     "every_conv_2d": _every_op("every_conv_2d"),
     "every_conv_1d_3d": _every_op("every_conv_1d_3d"),
-    "narrow_vgg_16": _random(lambda: paper_networks.vgg_16(1 / 8), -4.0),
-    "narrow_resnet_18": _random(lambda: paper_networks.resnet_18(1 / 8), -4.0),
+    "narrow_vgg_16": _random(lambda: paper_networks.build("vgg16", 1 / 8), -4.0),
+    "narrow_resnet_18": _random(lambda: paper_networks.build("resnet18", 1 / 8), -4.0),
     "original_2020": _original,
-    "mnist_bnn_fc": _trained(paper_networks.bnn_fc, "mnist_bnn_fc.npz"),
-    "mnist_bnn_conv": _trained(paper_networks.bnn_conv, "mnist_bnn_conv.npz"),
-    "vgg_16": _random(paper_networks.vgg_16, -9.0),
-    "resnet_18": _random(paper_networks.resnet_18, -9.0),
+    "mnist_bnn_fc": _trained("bnn_fc", "mnist_bnn_fc.npz"),
+    "mnist_bnn_conv": _trained("bnn_conv", "mnist_bnn_conv.npz"),
+    "vgg_16": _random(lambda: paper_networks.build("vgg16"), -9.0),
+    "resnet_18": _random(lambda: paper_networks.build("resnet18"), -9.0),
 }
 """Who writes each case: a sample case, a small world of other tests, or a network of the paper."""
 

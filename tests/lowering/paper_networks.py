@@ -1,145 +1,49 @@
-"""The networks of Sharma and Jennings (2020) as TFP models with deterministic random weights, and their cases.
-
-BNN-FC and BNN-Conv follow Tables 5 and 6 of the paper's appendix; VGG-16 and ResNet-18 follow TFP's own examples, which
-the paper trained on CIFAR-10. `width` scales the units of every hidden layer where the full network is slow.
-"""
+"""The networks of `examples/paper` with deterministic random weights, or posteriors from elsewhere, and their cases."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bprune.arrays import AnyArray
+from examples.paper import networks
 
-__all__ = [
-    "assign",
-    "bnn_conv",
-    "bnn_fc",
-    "random_inputs",
-    "randomise",
-    "resnet_18",
-    "untransformed",
-    "vgg_16",
-    "write",
-]
-
-CLASSES = 10
+__all__ = ["assign", "build", "random_inputs", "randomise", "untransformed", "write"]
 
 
-def bnn_fc(width: float = 1.0) -> Any:
-    """784-256-256-10."""
-    import tf_keras
+@dataclass(frozen=True)
+class _Blank:
+    """Flipout layers of zeros, which `randomise` sets; without a divergence, because nothing is trained."""
 
-    hidden = round(256 * width)
-    return tf_keras.Sequential(
-        [
-            tf_keras.Input((784,)),
-            _dense(hidden, "den_1", "relu"),
-            _dense(hidden, "den_2", "relu"),
-            _dense(CLASSES, "den_3"),
-        ],
-        name="bnn_fc",
-    )
+    def dense(self, units: int, name: str, activation: str | None = None) -> Any:
+        import tensorflow_probability as tfp
 
+        return tfp.layers.DenseFlipout(units, activation=activation, name=name, **_zeros())
 
-def bnn_conv(width: float = 1.0, side: int = 28) -> Any:
-    """Two convolutions of 256 channels, a pooling between them, and a dense layer of 25,600 inputs."""
-    import tf_keras
+    def conv(self, channels: int, size: int, name: str, padding: str = "same", **options: Any) -> Any:
+        import tensorflow_probability as tfp
 
-    channels = round(256 * width)
-    return tf_keras.Sequential(
-        [
-            tf_keras.Input((side, side, 1)),
-            _conv(channels, 5, "Conv_1", padding="same", activation="relu"),
-            tf_keras.layers.MaxPooling2D(2),
-            _conv(channels, 5, "Conv_2", padding="valid", activation="relu"),
-            tf_keras.layers.Flatten(),
-            _dense(CLASSES, "Dense_I_4"),
-        ],
-        name="bnn_conv",
-    )
+        return tfp.layers.Convolution2DFlipout(channels, size, padding=padding, name=name, **options, **_zeros())
 
 
-def vgg_16(width: float = 1.0) -> Any:
-    """Five blocks of two convolutions, each with batch normalisation, and one dense layer."""
-    import tf_keras
-
-    layers = [tf_keras.Input((32, 32, 3))]
-    for block, channels in enumerate((64, 128, 256, 512, 512), start=1):
-        for number in (1, 2):
-            name = f"conv_{block}_{number}"
-            layers += [_conv(round(channels * width), 3, name), *_normalised(f"norm_{block}_{number}")]
-        layers.append(tf_keras.layers.MaxPooling2D(2, strides=2))
-    return tf_keras.Sequential([*layers, tf_keras.layers.Flatten(), _dense(CLASSES, "logits")], name="vgg_16")
-
-
-def resnet_18(width: float = 1.0) -> Any:
-    """Four pre-activated blocks of two convolutions, each beside a projection of 1 x 1."""
-    import tf_keras
-
-    image = tf_keras.Input((32, 32, 3))
-    values = _conv(round(64 * width), 3, "stem")(image)
-    for block, (channels, stride) in enumerate(((64, 1), (128, 2), (256, 2), (512, 2)), start=1):
-        values = _resnet_block(values, round(channels * width), stride, str(block))
-    values = _chain(values, _normalised("norm_last"))
-    values = tf_keras.layers.AveragePooling2D(4, 1)(values)
-    logits = _dense(CLASSES, "logits")(tf_keras.layers.Flatten()(values))
-    return tf_keras.Model(image, logits, name="resnet_18")
-
-
-def _resnet_block(values: Any, channels: int, stride: int, block: str) -> Any:
-    """The branch of two convolutions plus the projection; both read the normalised values."""
-    import tf_keras
-
-    values = _chain(values, _normalised(f"norm_{block}_1"))
-    shortcut = _conv(channels, 1, f"project_{block}", strides=stride, padding="valid")(values)
-    values = _conv(channels, 3, f"conv_{block}_1", strides=stride)(values)
-    values = _chain(values, _normalised(f"norm_{block}_2"))
-    values = _conv(channels, 3, f"conv_{block}_2")(values)
-    return tf_keras.layers.add([values, shortcut])
-
-
-def _dense(units: int, name: str, activation: str | None = None) -> Any:
+def _zeros() -> dict[str, Any]:
     import tensorflow_probability as tfp
+    import tf_keras
 
-    return tfp.layers.DenseFlipout(units, activation=activation, name=name, **_cheap())
-
-
-def _conv(channels: int, size: int, name: str, padding: str = "same", **options: Any) -> Any:
-    import tensorflow_probability as tfp
-
-    return tfp.layers.Convolution2DFlipout(channels, size, padding=padding, name=name, **options, **_cheap())
-
-
-def _cheap() -> dict[str, Any]:
-    """Zeros at first, because `randomise` sets everything; no divergence, because nothing is trained."""
-    import tensorflow_probability as tfp
-
-    zeros = tfp.layers.default_mean_field_normal_fn(
-        loc_initializer=_zeros(), untransformed_scale_initializer=_zeros(), is_singular=False
+    zeros = tf_keras.initializers.Zeros()
+    posterior = tfp.layers.default_mean_field_normal_fn(
+        loc_initializer=zeros, untransformed_scale_initializer=zeros, is_singular=False
     )
-    return {"kernel_posterior_fn": zeros, "kernel_divergence_fn": None}
+    return {"kernel_posterior_fn": posterior, "kernel_divergence_fn": None}
 
 
-def _zeros() -> Any:
-    import tf_keras
-
-    return tf_keras.initializers.Zeros()
-
-
-def _normalised(name: str) -> list[Any]:
-    import tf_keras
-
-    return [tf_keras.layers.BatchNormalization(name=name), tf_keras.layers.Activation("relu")]
-
-
-def _chain(values: Any, layers: Sequence[Any]) -> Any:
-    for layer in layers:
-        values = layer(values)
-    return values
+def build(name: str, width: float = 1.0) -> Any:
+    """A network of the paper that costs nothing to make; `width` scales the units of every hidden layer."""
+    return networks.build(name, _Blank(), width)
 
 
 def randomise(model: Any, *, untransformed_scale: float = -9.0, seed: int = 0) -> Any:

@@ -263,6 +263,22 @@ def test_functions_are_written_with_the_variables_that_they_read(tmp_path: Path)
     np.testing.assert_array_equal(case.checkpoint.read("shift"), shift.numpy())
 
 
+def test_what_only_training_reads_is_left_out(tmp_path: Path) -> None:
+    """A divergence may be weighted with a variable, which is no part of the network."""
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+    import tf_keras
+
+    weight = tf.Variable(0.5, name="kl_weight")
+    layer = tfp.layers.DenseFlipout(
+        3, name="den_1", kernel_divergence_fn=lambda q, p, _: tfp.distributions.kl_divergence(q, p) * weight
+    )
+    write_case(tmp_path / "case", tf_keras.Sequential([tf_keras.Input((6,)), layer]), task="classification")
+    case = load_case(tmp_path / "case")
+    assert [item.name for item in case.layer_names.layers] == ["den_1"]
+    assert {name.split("/")[0] for name in case.checkpoint.entries} == {"den_1"}
+
+
 def test_a_session_needs_no_names_where_the_graph_is_clear(tmp_path: Path) -> None:
     import tensorflow as tf
     import tensorflow_probability as tfp

@@ -1,0 +1,1 @@
+"""Examples: scripts that train networks and write cases."""
