@@ -6,6 +6,6 @@ In the order in which data passes: `load` (one reader per form: `npz`, `jpeg`, `
 
 from examples.paper.data.images import Images, pixels
 from examples.paper.data.load import load
-from examples.paper.data.pipeline import batches
+from examples.paper.data.pipeline import batches, ordered_batches
 
-__all__ = ["Images", "batches", "load", "pixels"]
+__all__ = ["Images", "batches", "load", "ordered_batches", "pixels"]

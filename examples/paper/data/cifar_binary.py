@@ -38,7 +38,7 @@ def read(folder: Path) -> Images:
         )
     train = np.concatenate([_records(folder / name) for name in TRAIN])
     test = _records(folder / TEST)
-    return Images(_pictures(train), train[:, 0], _pictures(test), test[:, 0], source=str(folder))
+    return Images(str(folder), _pictures(train), train[:, 0], _pictures(test), test[:, 0])
 
 
 def _records(path: Path) -> AnyArray:

@@ -30,4 +30,4 @@ def fetch(shape: tuple[int, int, int]) -> Images:
             f"{name} could not be downloaded: {reason}",
             hint="Without internet pass a file: --data mnist.npz, or for CIFAR-10 the folder cifar-10-batches-bin.",
         ) from error
-    return Images(*train, *test, source=name)
+    return Images(name, *train, *test)

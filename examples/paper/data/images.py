@@ -20,21 +20,21 @@ class Images:
     """A training set and a test set of pictures in ten classes.
 
     Args:
+        source: Where they came from, for messages.
         x_train: `[example, row, column]` or `[example, row, column, channel]`, uint8.
         y_train: `[example]` or `[example, 1]`, integers from 0 to 9.
         x_test: Pictures for testing, of the same size.
         y_test: Their labels.
-        source: Where they came from, for messages.
 
     Raises:
         InputError: If the arrays are not such pictures and labels, or do not belong together.
     """
 
+    source: str
     x_train: AnyArray
     y_train: AnyArray
     x_test: AnyArray
     y_test: AnyArray
-    source: str
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):

@@ -30,7 +30,7 @@ def read(path: Path) -> Images:
     """
     arrays = {key: read_array(path, key, limit_bytes=LIMIT_BYTES) for key in KEYS}
     pictures = [_decode(arrays[f"{part}_jpeg"], arrays[f"{part}_len"], f"{path}, {part}") for part in ("train", "test")]
-    return Images(pictures[0], arrays["y_train"], pictures[1], arrays["y_test"], source=str(path))
+    return Images(str(path), pictures[0], arrays["y_train"], pictures[1], arrays["y_test"])
 
 
 def _decode(content: AnyArray, lengths: AnyArray, where: str) -> AnyArray:
@@ -50,5 +50,5 @@ def _decode(content: AnyArray, lengths: AnyArray, where: str) -> AnyArray:
     try:
         return np.concatenate(list(data.as_numpy_iterator()))
     except tf.errors.InvalidArgumentError as error:
-        reason = error.message.splitlines()[0]
+        reason = error.message.splitlines()[0].rsplit(": ", 1)[-1]
         raise DamagedFileError(f"{where}: a picture is no JPEG of {SIDE} x {SIDE} pixels ({reason})") from None

@@ -20,4 +20,4 @@ def read(path: Path) -> Images:
         DamagedFileError: If an array cannot be read.
         InputError: If one is missing, or they are not pictures and labels.
     """
-    return Images(*(read_array(path, key, limit_bytes=LIMIT_BYTES) for key in KEYS), source=str(path))
+    return Images(str(path), *(read_array(path, key, limit_bytes=LIMIT_BYTES) for key in KEYS))

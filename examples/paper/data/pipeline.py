@@ -10,7 +10,7 @@ from typing import Any
 
 from bprune.arrays import AnyArray
 
-__all__ = ["PAD", "batches"]
+__all__ = ["PAD", "batches", "ordered_batches"]
 
 PAD = 4
 """Pixels around a picture, out of which the augmentation cuts at random."""
@@ -59,6 +59,18 @@ def batches(
     noise = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
     data = tf.data.Dataset.zip((data, noise))
     return data.map(gathered, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def ordered_batches(images: AnyArray, labels: AnyArray, *, batch: int, shape: tuple[int, ...]) -> Any:
+    """All examples in their order, as pairs like those of `batches`; the last batch may be smaller."""
+    import tensorflow as tf
+
+    def converted(taken: Any, classes: Any) -> Any:
+        return tf.reshape(tf.cast(taken, tf.float32) / 255.0, [-1, *shape]), classes
+
+    with tf.device("/cpu:0"):
+        data = tf.data.Dataset.from_tensor_slices((images, labels))
+    return data.batch(batch).map(converted, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def _augmented(pictures: Any, noise: Any) -> Any:
