@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -63,17 +63,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     install_handlers()
+    if "--mpi" in given and not {"-h", "--help"} & set(given):
+        sys.exit(_guarded(given, lambda: _run_ranks(given)))
     sys.exit(run(given))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code. Errors are reported, not raised, unless --debug is given."""
+    return _guarded(arguments, lambda: _run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    result = cli.main(args=arguments, prog_name="bprune", standalone_mode=False)
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0
+
+
+def _run_ranks(arguments: list[str]) -> int:
+    from bprune.scale.mpi import run_ranks
+
+    return run_ranks(lambda: run(arguments))
+
+
+def _guarded(arguments: list[str], step: Callable[[], int]) -> int:
+    """The exit code of a step, with its errors reported."""
     as_json = "--json" in arguments
     debug = "--debug" in arguments
     try:
-        result = cli.main(args=arguments, prog_name="bprune", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return step()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:

@@ -14,7 +14,6 @@ import pytest
 import bprune
 from bprune.engines.choose import prepare_engine
 from bprune.engines.graph import GraphEngine
-from bprune.inference import choose_blocks
 from bprune.inference.data import first_examples
 from bprune.metrics import evaluate
 from bprune.plots import snr_data, write_figure
@@ -73,7 +72,8 @@ def names(folder: Path) -> dict[str, Any]:
     """What examples take for granted: a small case, its posteriors and a few held-out examples."""
     case = bprune.load_case(folder / "sample_checkpoints" / "digits_fc")
     network, rule = read_network(case), Rule(sparsity=0.5)
-    engine = prepare_engine(case, network, network.masks, seed=0).engine
+    prepared = prepare_engine(case, network, network.masks, seed=0)
+    engine = prepared.engine
     data = first_examples(load_data(case, engine, None), 24)
     with bprune.infer(case, data, folder / "first.h5", mc_iters=20) as results:
         predictions = results.predictions()
@@ -85,7 +85,6 @@ def names(folder: Path) -> dict[str, Any]:
         "evaluate": evaluate,
         "snr_data": snr_data,
         "write_figure": write_figure,
-        "blocks": choose_blocks(engine, len(data), 20, None),
         "data": data,
         "engine": engine,
         "heldout": data,
@@ -95,8 +94,8 @@ def names(folder: Path) -> dict[str, Any]:
         "network": network,
         "open_results": bprune.open_results,
         "predictions": predictions,
+        "prepared": prepared,
         "rule": rule,
-        "task": case.task,
     }
 
 

@@ -17,7 +17,18 @@ from bprune.case.subgraph import InferenceGraph, extract
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
 
-__all__ = ["Case", "load_case"]
+__all__ = ["Case", "Loading", "load_case"]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a case was loaded, besides its path and checkpoint; see `load_case`."""
+
+    input_op: str | None = None
+    output_op: str | None = None
+    task: str | None = None
+    feeds: tuple[tuple[str, float], ...] = ()
+    trust_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Case:
         checkpoint: The values of the variables, read on demand.
         roles: Input, output and label tensors.
         graph: The inference sub-graph, checked.
+        loading: How it was loaded, so that another process can load the same.
     """
 
     files: CaseFiles
@@ -39,6 +51,7 @@ class Case:
     checkpoint: Checkpoint
     roles: Roles
     graph: InferenceGraph
+    loading: Loading
 
     @property
     def name(self) -> str:
@@ -96,6 +109,7 @@ def load_case(
         raise UsageError(f"a case is the path of a directory; a {type(path).__name__} was given")
     chosen_task = _task(task)
     feeds = {node_of(name): value for name, value in (feeds or {}).items()}
+    loading = Loading(input_op, output_op, chosen_task and chosen_task.value, tuple(feeds.items()), trust_graph)
     files = find_case(os.fspath(path), checkpoint)
     values = open_checkpoint(files.iteration.prefix)
     layer_names = read_layer_names(files.layer_names) if files.layer_names else None
@@ -115,7 +129,7 @@ def load_case(
     if layer_names is None:
         layer_names = _layers_of_graph(graph)
     _check_layer_names(layer_names, values, files)
-    return Case(files, layer_names, ops_names, values, roles, graph)
+    return Case(files, layer_names, ops_names, values, roles, graph, loading)
 
 
 def _task(task: Task | str | None) -> Task | None:

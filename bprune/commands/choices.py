@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bprune.posterior import Network
     from bprune.pruning import Context, Criterion, Plan, Rule
     from bprune.results import Results
+    from bprune.scale import Workers
 
 __all__ = ["BudgetChoice", "CaseChoice", "CriterionChoice", "DataChoice", "RuleChoice", "RunChoice", "parse_pairs"]
 
@@ -303,11 +304,15 @@ class RunChoice:
         *,
         rule: Rule | None,
         tell: Output,
+        workers: Workers | None = None,
     ) -> Results:
         """Run MC inference into a results file; where the number of draws is not fixed they are not stored."""
-        from bprune.commands.pages import release_program_pages
+        from bprune.inference.share import begin
+        from bprune.pages import release_program_pages
         from bprune.results.record import new_run, record_draws
 
+        if workers is not None:
+            workers.begin(begin)
         prepared = self.prepare(case, network, masks, tell)
         dataset = data.read(case, prepared.engine)
         for note in dataset.notes:
@@ -328,16 +333,15 @@ class RunChoice:
         release_program_pages()  # of TensorFlow, which has read and checked the network
         with tell.progress(f"{case.name}: {self.told_draws}") as progress:
             return record_draws(
-                case,
                 network,
-                masks,
-                prepared.engine,
+                prepared,
                 dataset,
                 out,
                 run,
                 stopping=stopping,
                 keep_draws=None if self.draws is None else self.draws == "all",
                 batch_size=self.batch_size,
+                workers=workers,
                 overwrite=self.overwrite,
                 progress=progress,
             )

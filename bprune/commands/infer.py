@@ -12,6 +12,7 @@ import click
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
 from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
 from bprune.commands.output import Output, metrics_json, number, print_json
+from bprune.commands.working import WorkersChoice, worker_options
 
 if TYPE_CHECKING:
     from bprune.case import Case
@@ -26,6 +27,7 @@ __all__ = ["command"]
 @data_options
 @rule_options
 @run_options
+@worker_options
 @click.option("--out", type=click.Path(path_type=Path), help="The results file.  [default: CASE-results.h5 here]")
 @click.option(
     "--ood-data",
@@ -39,6 +41,7 @@ def command(
     data: DataChoice,
     pruning: RuleChoice,
     run: RunChoice,
+    working: WorkersChoice,
     out: Path | None,
     ood_data: Path | None,
     tell: Output,
@@ -56,8 +59,9 @@ def command(
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters 400 --draws none
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters auto --max-mc-iters 2000
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --ood-data letters.npz
+      mpiexec -n 9 bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mpi
     """
-    with tell.tensorflow():
+    with working.open() as workers, tell.tensorflow():
         from bprune.posterior import read_network
 
         rule = pruning.rule() if pruning.is_given else None
@@ -68,11 +72,13 @@ def command(
         ood_target = target.with_name(f"{target.stem}-ood{target.suffix}")
         if ood_data is not None:
             _check_ood(case, ood_target, overwrite=run.overwrite)
-        with run.record(case, network, masks, data, target, rule=rule, tell=tell) as results:
+        with run.record(case, network, masks, data, target, rule=rule, tell=tell, workers=workers) as results:
             text, content = results.describe(), _content(results)
             if ood_data is not None:
                 other = data.other(ood_data)
-                with run.record(case, network, masks, other, ood_target, rule=rule, tell=tell) as found:
+                with run.record(
+                    case, network, masks, other, ood_target, rule=rule, tell=tell, workers=workers
+                ) as found:
                     aurocs = results.metrics((), ood=found)
                 content |= {"ood_results": str(ood_target), "ood_metrics": metrics_json(aurocs)}
                 text += _ood_text(aurocs, len(found.summary.mean), ood_target)

@@ -59,7 +59,7 @@ class Output:
 
     def tensorflow(self) -> AbstractContextManager[None]:
         """TensorFlow without its messages, and without Keras; with -vv with its messages."""
-        from bprune.commands.start import start_tensorflow
+        from bprune.start import start_tensorflow
 
         return start_tensorflow(show=self.verbose >= 2)
 

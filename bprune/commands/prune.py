@@ -141,19 +141,17 @@ def _compacted(plan: Plan, target: Path, run: RunChoice) -> Compacted:
 
 def _judge(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> _Judged | None:
     """The metrics of the source; None where no labels are known."""
-    from bprune.inference import choose_blocks, predict
+    from bprune.inference import Amount, predict
     from bprune.metrics import MAIN_METRICS, evaluate
 
     case, network = plan.case, plan.network
-    engine = run.prepare(case, network, network.masks, tell).engine
-    dataset = data.read(case, engine)
+    prepared = run.prepare(case, network, network.masks, tell)
+    dataset = data.read(case, prepared.engine)
     if dataset.labels is None:
         return None
-    blocks = choose_blocks(engine, len(dataset), run.most_draws, run.batch_size, paired=run.antithetic)
-    parts = (engine, dataset.inputs, dataset.labels, case.task)
-    common: dict[str, Any] = {"blocks": blocks, "stopping": run.stopping(), "paired": run.antithetic}
+    amount = Amount(run.most_draws, run.stopping(), run.antithetic, run.batch_size)
     with tell.progress(f"{case.name}: {run.told_draws}") as progress:
-        predictions = predict(*parts, mc_iters=run.most_draws, progress=progress, **common)
+        predictions = predict(prepared, dataset.inputs, dataset.labels, amount, progress=progress)
     counts = predictions.block_draws
     draws = float(run.most_draws) if counts is None else float(counts.sum(axis=0).mean())
     return _Judged(evaluate(predictions, dataset.labels, names=MAIN_METRICS[case.task]), draws)

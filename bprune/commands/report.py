@@ -12,6 +12,7 @@ import click
 from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice
 from bprune.commands.options import case_options, data_options, group_options, output_options, rule_options
 from bprune.commands.output import Output, print_json
+from bprune.commands.working import WorkersChoice, worker_options
 
 if TYPE_CHECKING:
     from bprune.judgement.measure import Draws
@@ -106,6 +107,7 @@ draws_options = group_options(
 @rule_options
 @data_options
 @draws_options
+@worker_options
 @click.option("--out", type=click.Path(path_type=Path), help="The report.  [default: CASE-report.html here]")
 @click.option("--overwrite", is_flag=True, help="Replace a report that is there already.")
 @output_options
@@ -119,6 +121,7 @@ def command(
     drawn: ReportDraws,
     out: Path | None,
     overwrite: bool,
+    working: WorkersChoice,
     tell: Output,
 ) -> None:
     """Write a report on what pruning does to a case: one HTML file that opens offline and prints.
@@ -140,8 +143,9 @@ def command(
     """
     if sweep is not None and no_sweep:
         raise click.UsageError("--sweep and --no-sweep do not go together")
-    with tell.tensorflow():
+    with working.open() as workers, tell.tensorflow():
         from bprune.atomic import check_target
+        from bprune.inference.share import begin
         from bprune.posterior import read_network
         from bprune.report import Request, run_report
         from bprune.report.page import require_report
@@ -152,6 +156,8 @@ def command(
         case = choice.load()
         target = out if out is not None else Path(f"{case.name}-report.html")
         check_target(target, overwrite=overwrite)
+        if workers is not None:
+            workers.begin(begin)
         network = read_network(case)
         if rule is not None:
             rule = replace(rule, context=data.measured(rule.criterion, rule.context, case, network))
@@ -170,7 +176,7 @@ def command(
             " ".join(["bprune", *sys.argv[1:]]),
         )
         with tell.progress(f"{case.name}: report, {draws.mc_iters} draws") as progress:
-            report = run_report(request, target, overwrite=overwrite, progress=progress)
+            report = run_report(request, target, workers=workers, overwrite=overwrite, progress=progress)
     if tell.as_json:
         print_json(report.content)
     elif not tell.quiet:

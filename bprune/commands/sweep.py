@@ -24,6 +24,7 @@ from bprune.commands.options import (
     output_options,
 )
 from bprune.commands.output import Output, number, percent, print_json, print_table
+from bprune.commands.working import WorkersChoice, worker_options
 
 if TYPE_CHECKING:
     from bprune.case import Case
@@ -133,14 +134,7 @@ draws_options = group_options(
 @data_options
 @draws_options
 @budget_options
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes that measure points. One process uses all cores already; more help where points are small.",
-)
+@worker_options
 @click.option("--out", type=click.Path(path_type=Path), help="The sweep, HDF5.  [default: CASE-sweep.h5 here]")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="The same as a table.")
 @click.option("--plot", "picture", type=click.Path(path_type=Path), help="A picture of it: .png, .svg or .pdf.")
@@ -153,7 +147,7 @@ def command(
     data: DataChoice,
     drawn: DrawsChoice,
     allowance: BudgetChoice,
-    workers: int,
+    working: WorkersChoice,
     out: Path | None,
     table: Path | None,
     picture: Path | None,
@@ -174,7 +168,8 @@ def command(
       bprune sweep --case-dir runs/mnist --data mnist.npz --scale 255 --criterion bmr --plot mnist.png
       bprune sweep --case-dir sample_checkpoints/digits_conv --max-accuracy-drop 0.02 --max-nll-rise 0.02
     """
-    with tell.tensorflow():
+    with working.open() as workers, tell.tensorflow():
+        from bprune.inference.share import begin
         from bprune.judgement import write_sweep_csv
         from bprune.judgement.find import check_found
         from bprune.judgement.measure import Study, prepare_draws
@@ -186,6 +181,8 @@ def command(
         target = out if out is not None else Path(f"{case.name}-sweep.h5")
         goes_on = target.exists() or overwrite
         _check_outputs(table, picture, overwrite=goes_on)
+        if workers is not None:
+            workers.begin(begin)
         network = read_network(case)
         grid = _with_activations(grid, data, case, network)
         prepared = prepare_draws(case, network, network.masks, draws)

@@ -20,7 +20,7 @@ from bprune.errors import EngineError, SelfCheckError, UnsupportedError, UsageEr
 from bprune.lowering.program import Program
 from bprune.posterior.posterior import Network
 
-__all__ = ["EngineName", "Prepared", "engine_of_machine", "prepare_engine"]
+__all__ = ["EngineName", "Origin", "Prepared", "engine_of_machine", "prepare_engine"]
 
 if TYPE_CHECKING:
     from bprune.engines.native import NativeEngine
@@ -47,6 +47,27 @@ class EngineName(str, enum.Enum):
 _PROGRAM_ENGINES = (EngineName.TENSORFLOW, EngineName.NATIVE)
 
 
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What an engine was made of: enough to make the same one elsewhere.
+
+    Attributes:
+        case: The case.
+        masks: True where a weight is kept, by posterior name.
+        seed: Seed of the noise.
+        engine: The engine, never AUTO.
+        sampling: What was asked for, or None.
+        precision: What was asked for.
+    """
+
+    case: Case
+    masks: Mapping[str, BoolArray]
+    seed: int
+    engine: EngineName
+    sampling: Sampling | None
+    precision: Precision
+
+
 @dataclass(frozen=True)
 class Prepared:
     """An engine that is ready to draw, and what it does.
@@ -54,10 +75,12 @@ class Prepared:
     Attributes:
         engine: The engine.
         plan: What it does.
+        origin: What it was made of.
     """
 
     engine: Engine
     plan: Plan
+    origin: Origin
 
 
 def prepare_engine(
@@ -100,7 +123,8 @@ def prepare_engine(
         reason = "only the graph samples as it was trained"
     if not reason:
         try:
-            return _program_engine(case, network, masks, seed, _Wish(name, sampling, precision), compact)
+            engine, plan = _program_engine(case, network, masks, seed, _Wish(name, sampling, precision), compact)
+            return Prepared(engine, plan, Origin(case, masks, seed, EngineName(engine.name), sampling, precision))
         except (UnsupportedError, SelfCheckError, EngineError) as error:
             if (
                 name in _PROGRAM_ENGINES
@@ -109,9 +133,10 @@ def prepare_engine(
             ):
                 raise
             reason = error.message
-    engine = GraphEngine(case, network, masks, seed)
-    lines = (f"engine graph, sampling {engine.sampling.value}, {precision.value}: {reason}",)
-    return Prepared(engine, Plan(engine.name, engine.sampling.value, precision.value, reason, lines))
+    graph = GraphEngine(case, network, masks, seed)
+    lines = (f"engine graph, sampling {graph.sampling.value}, {precision.value}: {reason}",)
+    plan = Plan(graph.name, graph.sampling.value, precision.value, reason, lines)
+    return Prepared(graph, plan, Origin(case, masks, seed, EngineName.GRAPH, sampling, precision))
 
 
 @dataclass(frozen=True)
@@ -125,7 +150,7 @@ class _Wish:
 
 def _program_engine(
     case: Case, network: Network, masks: Mapping[str, BoolArray], seed: int, wish: _Wish, compact: bool
-) -> Prepared:
+) -> tuple[TensorFlowEngine | NativeEngine, Plan]:
     from bprune.lowering.lower import lower, specialise
 
     whole = lower(case, network)
@@ -142,9 +167,9 @@ def _program_engine(
         if precision is not native.precision:
             notes.append("no layer is faster in bfloat16 on this CPU: float32 is used")
         wide = frozenset(program.by_name) - native.narrow
-        return Prepared(native, _plan(native, whole, program, [*native.describe(), *notes], wide))
+        return native, _plan(native, whole, program, [*native.describe(), *notes], wide)
     engine = TensorFlowEngine(program, kind, seed, precision)
-    return Prepared(engine, _plan(engine, whole, program, notes, engine.wide))
+    return engine, _plan(engine, whole, program, notes, engine.wide)
 
 
 def engine_of_machine() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bprune.inference.amount import Amount
 from bprune.inference.data import Dataset, fit_inputs, fit_labels, read_data
 from bprune.inference.predict import predict, predictions_of
 from bprune.inference.run import DEFAULT_MC_ITERS, Blocks, Sink, choose_blocks, run_draws
@@ -9,6 +10,7 @@ from bprune.inference.statistics import ClassificationSummary, RegressionSummary
 
 __all__ = [
     "DEFAULT_MC_ITERS",
+    "Amount",
     "Blocks",
     "ClassificationSummary",
     "Dataset",

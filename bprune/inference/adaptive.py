@@ -16,9 +16,10 @@ from bprune.inference.run import Blocks, Moments, more_draws, start_moments
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
 from bprune.inference.stopping import SequentialTest, Stopping, looks
 
-__all__ = ["CountingSink", "DrawsSome", "Summary", "run_until_settled"]
+__all__ = ["CountingSink", "DrawsSome", "Summary", "group_size", "run_until_settled"]
 
 _STATE_BYTES = 64 << 20
+_GROUP = 2048
 _MOST_DRAWS = 256
 
 Summary = ClassificationSummary | RegressionSummary
@@ -64,9 +65,11 @@ class _State:
 class _Run:
     """The arguments of a run, and one of its steps."""
 
-    def __init__(self, engine: Engine, inputs: AnyArray, labels: AnyArray | None, blocks: Blocks, paired: bool) -> None:
+    def __init__(
+        self, engine: Engine, inputs: AnyArray, labels: AnyArray | None, blocks: Blocks, paired: bool, first: int
+    ) -> None:
         self._engine, self._inputs, self._labels = engine, inputs, labels
-        self._blocks, self._paired = blocks, paired
+        self._blocks, self._paired, self._first = blocks, paired, first
 
     def advance(self, state: _State, draws: range) -> _State:
         """More draws of all examples of a state; those that go on are run together, so that batches are full."""
@@ -77,8 +80,8 @@ class _Run:
         return joined
 
     def _advance_batch(self, state: _State, draws: range) -> _State:
-        inputs = self._inputs[state.examples]
-        targets = None if self._labels is None else self._labels[state.examples]
+        rows = state.examples - self._first
+        inputs, targets = self._inputs[rows], None if self._labels is None else self._labels[rows]
         moments, test = state.moments, state.test
         at_once = self._draws_at_once(len(inputs))
         for first in range(draws.start, draws.stop, at_once):
@@ -99,6 +102,16 @@ class _Run:
         return self._engine.draw(inputs, draws, int(examples[0]))  # noise does not depend on the example's number
 
 
+def group_size(engine: Engine) -> int:
+    """How many examples are settled together: those that go on are drawn in one another's company.
+
+    Rounding in products depends on that company, and so it is a function of the network and the number of examples
+    alone, and a run is divided between such groups.
+    """
+    fitting = max(1, _STATE_BYTES // (8 * engine.output_size * engine.block))
+    return min(fitting, max(1, round(_GROUP / engine.block))) * engine.block
+
+
 def run_until_settled(
     engine: Engine,
     inputs: AnyArray,
@@ -109,6 +122,7 @@ def run_until_settled(
     blocks: Blocks,
     sink: CountingSink,
     paired: bool = False,
+    first_example: int = 0,
     progress: Progress = no_progress,
 ) -> None:
     """Draw every example until it is settled, and hand on the summaries.
@@ -125,6 +139,7 @@ def run_until_settled(
         blocks: How to divide the work.
         sink: Where the results go.
         paired: Whether the engine draws antithetic pairs.
+        first_example: The number of the first of these examples in the whole run, a multiple of `group_size`.
         progress: Told after every look.
 
     Raises:
@@ -133,15 +148,15 @@ def run_until_settled(
         SelfCheckError: If a value is not finite.
         OutputError: If the sink cannot write.
     """
-    run = _Run(engine, inputs, labels, blocks, paired)
-    size = max(1, _STATE_BYTES // (8 * engine.output_size * engine.block)) * engine.block
-    for start in range(0, len(inputs), size):
-        numbers = np.arange(start, min(start + size, len(inputs)))
+    run = _Run(engine, inputs, labels, blocks, paired, first_example)
+    size, first = group_size(engine), first_example
+    for start in range(first, first + len(inputs), size):
+        numbers = np.arange(start, min(start + size, first + len(inputs)))
         moments = start_moments(task, len(numbers), engine.output_size, paired=paired)
         state = _State(numbers, moments, stopping.start(task, len(numbers), engine.output_size))
 
         def tell(share: float, start: int = start, examples: int = len(numbers)) -> None:
-            progress((start + examples * share) / len(inputs))
+            progress((start - first + examples * share) / len(inputs))
 
         summary, counts = _settle(run, state, stopping.max_mc_iters, tell)
         sink.add_summary(start, summary, draws=counts)

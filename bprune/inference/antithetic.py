@@ -60,4 +60,5 @@ def pair_draws(prepared: Prepared) -> Prepared:
             f"antithetic pairs are drawn by the engine native alone, and this run uses {plan.engine}{why}", hint=_HINT
         )
     engine.antithetic = True
-    return Prepared(engine, replace(plan, lines=(*plan.lines, "antithetic pairs: draws 2k and 2k + 1 share noise")))
+    lines = (*plan.lines, "antithetic pairs: draws 2k and 2k + 1 share noise")
+    return replace(prepared, plan=replace(plan, lines=lines))

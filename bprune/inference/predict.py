@@ -2,91 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from bprune.arrays import AnyArray
-from bprune.case.task import Task
-from bprune.engines.base import Draws, Engine
-from bprune.inference.adaptive import run_until_settled
+from bprune.engines.choose import Prepared
+from bprune.inference.amount import Amount
+from bprune.inference.dispatch import run
+from bprune.inference.kept import KeptSummaries
 from bprune.inference.progress import Progress, no_progress
-from bprune.inference.run import Blocks, run_draws
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
-from bprune.inference.stopping import Stopping
 from bprune.metrics.blocks import block_draws
 from bprune.metrics.predictions import ClassPredictions, Predictions, ValuePredictions
+from bprune.scale.workers import Workers
 
 __all__ = ["predict", "predictions_of"]
 
 
-class _Summaries:
-    """A sink that drops the draws and joins the summaries.
-
-    Args:
-        mc_iters: Draws of each example, where nothing else is said.
-    """
-
-    def __init__(self, mc_iters: int) -> None:
-        self._mc_iters = mc_iters
-        self.parts: list[ClassificationSummary | RegressionSummary] = []
-        self.draws: list[AnyArray] = []
-
-    def add(self, start: int, draws_start: int, draws: Draws) -> None:
-        """Drop the draws."""
-
-    def add_summary(
-        self, start: int, summary: ClassificationSummary | RegressionSummary, *, draws: AnyArray | None = None
-    ) -> None:
-        """Keep the summary; blocks come in order."""
-        self.parts.append(summary)
-        self.draws.append(np.full(len(summary.mean), self._mc_iters) if draws is None else draws)
-
-    def joined(self) -> ClassificationSummary | RegressionSummary:
-        """The summary of all examples."""
-        first = self.parts[0]
-        columns: dict[str, Any] = {}
-        for item in fields(first):
-            values = [getattr(part, item.name) for part in self.parts]
-            columns[item.name] = None if values[0] is None else np.concatenate(values)
-        return type(first)(**columns)
-
-
 def predict(
-    engine: Engine,
+    prepared: Prepared,
     inputs: AnyArray,
     labels: AnyArray | None,
-    task: Task,
+    amount: Amount,
     *,
-    mc_iters: int,
-    blocks: Blocks,
-    stopping: Stopping | None = None,
-    paired: bool = False,
+    workers: Workers | None = None,
     progress: Progress = no_progress,
 ) -> Predictions:
-    """Run all draws of all examples and keep what metrics need; the arguments are those of `run_draws`.
+    """Run all draws of all examples and keep what metrics need.
 
-    Where `stopping` says when the draws of an example end, `mc_iters` has no effect; see `run_until_settled`.
+    Args:
+        prepared: The engine.
+        inputs: `[example, ...]`, as the network takes them.
+        labels: Labels or targets, which the likelihood of a regression needs; or None.
+        amount: How many draws.
+        workers: Who works; None for this process.
+        progress: Told the share of the work that is done.
 
     Returns:
         The predictions, with blocks of draws; no array of draws is made.
 
     Raises:
         UsageError: If there is half a pair, or the rule does not fit the task.
-        EngineError: If the network cannot be run.
+        EngineError: If the network cannot be run, or a worker is lost.
         SelfCheckError: If a value is not finite.
 
     Example:
-        >>> evaluate(predict(engine, inputs, labels, task, mc_iters=400, blocks=blocks), labels)["accuracy"]
+        >>> evaluate(predict(prepared, inputs, labels, Amount(400)), labels)["accuracy"]
     """
-    sink = _Summaries(mc_iters)
-    common: dict[str, Any] = {"blocks": blocks, "sink": sink, "paired": paired, "progress": progress}
-    if stopping is None:
-        run_draws(engine, inputs, labels, task, mc_iters=mc_iters, **common)
-    else:
-        run_until_settled(engine, inputs, labels, task, stopping=stopping, **common)
-    return predictions_of(sink.joined(), np.concatenate(sink.draws), paired=paired)
+    sink = KeptSummaries(amount.mc_iters)
+    run(prepared, inputs, labels, amount, sink=sink, workers=workers, progress=progress)
+    return predictions_of(sink.summary(), sink.counts(), paired=amount.paired)
 
 
 def predictions_of(

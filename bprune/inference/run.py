@@ -130,6 +130,7 @@ def run_draws(
     blocks: Blocks,
     sink: Sink,
     paired: bool = False,
+    first_example: int = 0,
     progress: Progress = no_progress,
 ) -> None:
     """Run all draws of all examples and hand them on.
@@ -143,6 +144,7 @@ def run_draws(
         blocks: How to divide the work.
         sink: Where the results go.
         paired: Whether the engine draws antithetic pairs; standard errors are then those of pair means.
+        first_example: The number of the first of these examples in the whole run, a multiple of the engine's block.
         progress: Told after every call of the engine.
 
     Raises:
@@ -158,11 +160,11 @@ def run_draws(
         moments = start_moments(task, len(block), engine.output_size, paired=paired)
         for first in range(0, mc_iters, blocks.draws):
             numbers = range(first, min(first + blocks.draws, mc_iters))
-            draws = engine.draw(block, numbers, start)
+            draws = engine.draw(block, numbers, first_example + start)
             moments = more_draws(moments, draws, targets, first)
-            sink.add(start, first, draws)
+            sink.add(first_example + start, first, draws)
             progress((start + len(block) * (numbers.stop / mc_iters)) / examples)
-        sink.add_summary(start, moments.summary())
+        sink.add_summary(first_example + start, moments.summary())
 
 
 def start_moments(task: Task, examples: int, outputs: int, *, paired: bool = False) -> Moments:

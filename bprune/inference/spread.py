@@ -1,14 +1,16 @@
 """Mean and spread over draws, kept while the draws pass by.
 
-Source: Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances",
-eq. 2.1, in terms of means.
+Draws are added one by one, so that the result is the same to the last bit however they come in chunks.
+
+Source: Welford (1962), "Note on a method for calculating corrected sums of squares and products"; for merging Chan,
+Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances", eq. 2.1, in terms
+of means.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -59,13 +61,26 @@ class Spread:
         check_same(values.shape[1:], self.mean.shape)
         if not len(values):
             return self
-        block = Spread(len(values), *_moments(values))
-        if self.pair_squares is not None:
-            if len(values) % 2:
-                raise UsageError(f"{len(values)} draws do not make antithetic pairs; give an even number at a time")
-            pairs = (np.add(a, b, dtype=np.float64) / 2.0 for a, b in zip(values[::2], values[1::2], strict=True))
-            block = replace(block, pair_squares=_sum_of_squares(pairs, block.mean))
-        return self.merge(block)
+        paired = self.pair_squares is not None
+        if paired and len(values) % 2:
+            raise UsageError(f"{len(values)} draws do not make antithetic pairs; give an even number at a time")
+        mean, squares = self.mean.copy(), self.squares.copy()
+        pair_squares = None if self.pair_squares is None else self.pair_squares.copy()
+        step, part, before = np.empty_like(mean), np.empty_like(mean), mean
+        for index, value in enumerate(values):
+            if paired and index % 2 == 0:
+                before = mean.copy()
+            count = self.draws + index + 1
+            np.subtract(value, mean, out=step)
+            np.divide(step, count, out=part)
+            mean += part
+            np.square(step, out=step)
+            step *= (count - 1) / count
+            squares += step
+            if pair_squares is not None and index % 2:
+                pair = np.add(values[index - 1], value, dtype=np.float64) / 2.0
+                pair_squares += np.square(pair - before) * ((count - 2) / count)
+        return Spread(self.draws + len(values), mean, squares, pair_squares)
 
     def merge(self, other: Spread) -> Spread:
         """The spread of these draws and the other's together.
@@ -131,16 +146,3 @@ def check_same(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """
     if shape != expected:
         raise UsageError(f"draws of the shape {shape} do not fit statistics of the shape {expected}")
-
-
-def _moments(values: FloatArray) -> tuple[Float64Array, Float64Array]:
-    """Mean and sum of squared deviations over the first axis; draw by draw, so that no float64 copy is made."""
-    mean: Float64Array = np.asarray(np.mean(values, axis=0, dtype=np.float64))
-    return mean, _sum_of_squares(values, mean)
-
-
-def _sum_of_squares(values: Iterable[AnyArray], mean: Float64Array) -> Float64Array:
-    squares = np.zeros(mean.shape)
-    for value in values:
-        squares += np.square(value - mean)
-    return squares

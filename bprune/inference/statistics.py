@@ -8,7 +8,9 @@ Everything is float64 until `summary`.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -152,7 +154,7 @@ class ClassificationMoments:
         """
         stddev, mc_stderr = self.spread.deviations()
         predictive_entropy = entropy(self.spread.mean)
-        expected_entropy = np.sum(self.blocks.entropy, axis=0) / self.spread.draws
+        expected_entropy = _total(self.blocks.entropy) / self.spread.draws
         return ClassificationSummary(
             mean=_float32(self.spread.mean),
             stddev=_float32(stddev),
@@ -250,7 +252,7 @@ class RegressionMoments:
         """
         epistemic, mc_stderr = self.spread.deviations()
         draws, blocks = self.spread.draws, self.blocks
-        noise = np.sum(blocks.scale_squares, axis=0) / draws
+        noise = _total(blocks.scale_squares) / draws
         log_likelihood = block_log_likelihood = None
         if self.has_likelihood:
             log_likelihood = _log_mean(np.logaddexp.reduce(blocks.log_likelihood), draws)
@@ -269,6 +271,11 @@ class RegressionMoments:
             block_noise_variance=_block_means(blocks.scale_squares, blocks.draws),
             block_log_likelihood=block_log_likelihood,
         )
+
+
+def _total(parts: Sequence[Float64Array]) -> Float64Array:
+    """The sum, one by one: NumPy adds up the parts of a single number in another order than those of many."""
+    return functools.reduce(operator.add, parts)
 
 
 def _float32(values: Float64Array) -> FloatArray:

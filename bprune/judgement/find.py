@@ -70,7 +70,7 @@ def find_sparsity(
         progress((done + share) / most)
 
     predictions = study.predict(prepared, tell)
-    whole = measure_level(study, whole_level(study.network, rule), prepared, predictions)
+    whole = measure_level(study, whole_level(study.network, rule), prepared.plan.after, predictions)
     budget.check(whole.metrics)
     study = dataclasses.replace(study, reference=predictions)
     points = {whole.nonzeros: whole}
@@ -80,7 +80,7 @@ def find_sparsity(
         done = min(done + 1, most - 1)
         if level.total.nonzeros not in points:
             own = study.prepare(level)
-            points[level.total.nonzeros] = measure_level(study, level, own, study.predict(own, tell))
+            points[level.total.nonzeros] = measure_level(study, level, own.plan.after, study.predict(own, tell))
         return points[level.total.nonzeros]
 
     found = search_levels(study, rule, budget, SEARCH_SPARSITIES, measure, allow_empty_layers=allow_empty_layers)

@@ -21,16 +21,17 @@ from bprune.engines.base import Engine, Sampling
 from bprune.engines.choose import EngineName, Prepared, prepare_engine
 from bprune.engines.tensorflow import Precision
 from bprune.errors import UsageError
+from bprune.inference.amount import Amount
 from bprune.inference.antithetic import check_pairs, pair_draws
 from bprune.inference.data import Dataset
 from bprune.inference.predict import predict
 from bprune.inference.progress import Progress, no_progress
-from bprune.inference.run import choose_blocks
 from bprune.inference.timing import DrawLoop, median_s
 from bprune.judgement.levels import Level
 from bprune.judgement.sweep import NOT_LOWERED, SweepPoint
 from bprune.metrics import BLOCKS, Estimate, Predictions, evaluate, evaluate_difference
 from bprune.posterior.posterior import Network
+from bprune.scale.workers import Workers
 
 __all__ = ["DEFAULT_SWEEP_MC_ITERS", "Draws", "Study", "data_digest", "measure_level", "prepare_draws", "time_draws"]
 
@@ -76,6 +77,11 @@ class Draws:
             check_pairs(self.engine, self.mc_iters)
 
     @property
+    def amount(self) -> Amount:
+        """How many draws, none of them stored."""
+        return Amount(self.mc_iters, None, self.antithetic, self.batch_size)
+
+    @property
     def blocks(self) -> int:
         """How many blocks of draws MC standard errors come from."""
         return min(BLOCKS, self.mc_iters // 2 if self.antithetic else self.mc_iters)
@@ -103,20 +109,12 @@ class Study:
         """The engine of a pruning."""
         return prepare_draws(self.case, self.network, level.masks, self.draws)
 
-    def predict(self, prepared: Prepared, progress: Progress = no_progress) -> Predictions:
+    def predict(
+        self, prepared: Prepared, progress: Progress = no_progress, workers: Workers | None = None
+    ) -> Predictions:
         """All draws of all examples."""
-        draws, engine = self.draws, prepared.engine
-        blocks = choose_blocks(engine, len(self.data), draws.mc_iters, draws.batch_size, paired=draws.antithetic)
-        return predict(
-            engine,
-            self.data.inputs,
-            self.data.labels,
-            self.case.task,
-            mc_iters=draws.mc_iters,
-            blocks=blocks,
-            paired=draws.antithetic,
-            progress=progress,
-        )
+        amount = self.draws.amount
+        return predict(prepared, self.data.inputs, self.data.labels, amount, workers=workers, progress=progress)
 
 
 def prepare_draws(case: Case, network: Network, masks: Mapping[str, BoolArray], draws: Draws) -> Prepared:
@@ -133,8 +131,15 @@ def prepare_draws(case: Case, network: Network, masks: Mapping[str, BoolArray], 
     return pair_draws(prepared) if draws.antithetic else prepared
 
 
-def measure_level(study: Study, level: Level, prepared: Prepared, predictions: Predictions) -> SweepPoint:
-    """The point of some predictions, without a time."""
+def measure_level(study: Study, level: Level, size: Mapping[str, int], predictions: Predictions) -> SweepPoint:
+    """The point of some predictions, without a time.
+
+    Args:
+        study: What all points have in common.
+        level: The network.
+        size: The numbers of `bprune.engines.plan.Plan.after`.
+        predictions: What the network predicts.
+    """
     labels = study.data.labels
     metrics = evaluate(predictions, labels)
     differences = dict.fromkeys(metrics, Estimate(0.0, 0.0, 0.0))  # the whole network from itself: certainly nothing
@@ -146,7 +151,7 @@ def measure_level(study: Study, level: Level, prepared: Prepared, predictions: P
         threshold=level.threshold,
         nonzeros=level.total.nonzeros,
         weights=level.total.weights,
-        multiply_adds=prepared.plan.after.get("multiply_adds", NOT_LOWERED),
+        multiply_adds=size.get("multiply_adds", NOT_LOWERED),
         draw_us=math.nan,
         metrics={name: metrics[name] for name in names},
         differences={name: differences[name] for name in names},

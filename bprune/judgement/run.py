@@ -15,8 +15,8 @@ from bprune.case.case import Case, load_case
 from bprune.engines.base import Sampling
 from bprune.engines.choose import EngineName, Prepared
 from bprune.engines.tensorflow import Precision
-from bprune.errors import UsageError
 from bprune.inference.data import Dataset
+from bprune.inference.dispatch import is_divisible
 from bprune.inference.progress import Progress, no_progress
 from bprune.judgement.budget import Budget
 from bprune.judgement.find import check_budget, check_found, search_levels
@@ -33,11 +33,13 @@ from bprune.judgement.measure import (
 from bprune.judgement.record import Record
 from bprune.judgement.search import BISECTIONS, Search
 from bprune.judgement.sweep import Sweep, SweepPoint
-from bprune.judgement.workers import measure_in_processes
+from bprune.judgement.workers import measure_by_workers
+from bprune.metrics import Predictions
 from bprune.posterior.recognise import read_network
 from bprune.pruning.criteria import Context, Criterion, find_criterion
 from bprune.pruning.threshold import Rule, Scope, find_scope
 from bprune.results.record import given_data, load_data
+from bprune.scale.workers import Executor, Workers, open_workers
 from bprune.versions import library_versions
 
 __all__ = ["Grid", "run_sweep", "sweep"]
@@ -80,7 +82,7 @@ def run_sweep(
     grid: Grid,
     out: Path | None,
     *,
-    workers: int = 1,
+    workers: Workers | None = None,
     overwrite: bool = False,
     command: str = "bprune.sweep",
     progress: Progress = no_progress,
@@ -92,7 +94,7 @@ def run_sweep(
         prepared: The engine of the whole network.
         grid: What is swept.
         out: The file, or None.
-        workers: Processes that measure points.
+        workers: Who measures points; None for this process.
         overwrite: Whether an existing file is replaced.
         command: The command line, for the file.
         progress: Told the share of the work that is done.
@@ -100,8 +102,6 @@ def run_sweep(
     Returns:
         The sweep, and the search for the budget where there is one; `check_found` tells whether it has an answer.
     """
-    if workers < 1:
-        raise UsageError(f"the number of workers is {workers}; at least 1 is needed")
     if grid.budget is not None:
         check_budget(grid.budget, study)
     levels = choose_levels(
@@ -111,8 +111,8 @@ def run_sweep(
         thresholds=grid.thresholds,
         allow_empty_layers=grid.allow_empty_layers,
     )
-    run = _Run(study, prepared, grid, levels, Record(out, overwrite), progress)
-    run.measure_grid(_header(study, prepared, grid, levels, command), workers)
+    run = _Run(study, prepared, grid, levels, Record(out, overwrite), workers, progress)
+    run.measure_grid(_header(study, prepared, grid, levels, command))
     found = run.search() if grid.budget is not None else None
     run.measure_times()
     return run.finish(found), found
@@ -148,14 +148,21 @@ class _Run:
     """A sweep that is being run: its parts, and how far it is."""
 
     def __init__(
-        self, study: Study, prepared: Prepared, grid: Grid, levels: Levels, record: Record, progress: Progress
+        self,
+        study: Study,
+        prepared: Prepared,
+        grid: Grid,
+        levels: Levels,
+        record: Record,
+        workers: Workers | None,
+        progress: Progress,
     ) -> None:
         self._study, self._prepared, self._grid, self._levels = study, prepared, grid, levels
-        self._record, self._progress = record, progress
+        self._record, self._workers, self._progress = record, workers, progress
         self._header: dict[str, Any] = {}
         self._done, self._total = 0, 1
 
-    def measure_grid(self, header: dict[str, Any], workers: int) -> None:
+    def measure_grid(self, header: dict[str, Any]) -> None:
         """Measure the points of the grid that are not in the file."""
         self._header = header
         self._record.begin(header)
@@ -166,11 +173,11 @@ class _Run:
             return
         self._refer()
         missing = [level for level in missing if not self._known(level)]
-        if workers == 1 or len(missing) < 2:
+        if self._workers is None:
             for level in missing:
                 self._measure(level)
         else:
-            for point in measure_in_processes(self._study, missing, min(workers, len(missing))):
+            for point in measure_by_workers(self._study, self._prepared, missing, self._workers):
                 self._keep(point)
 
     def _known(self, level: Level) -> SweepPoint | None:
@@ -181,19 +188,23 @@ class _Run:
         if self._study.reference is not None:
             return
         whole = self._levels.levels[0]
-        predictions = self._study.predict(self._prepared, self._tell)
+        predictions = self._predict(self._prepared)
         if self._known(whole) is None:
-            point = measure_level(self._study, whole, self._prepared, predictions)
+            point = measure_level(self._study, whole, self._prepared.plan.after, predictions)
             self._keep(replace(point, draw_us=time_draws(self._prepared.engine, self._study.data)))
         self._study = replace(self._study, reference=predictions)
 
     def _measure(self, level: Level) -> SweepPoint:
         self._refer()
         prepared = self._study.prepare(level)
-        point = measure_level(self._study, level, prepared, self._study.predict(prepared, self._tell))
+        point = measure_level(self._study, level, prepared.plan.after, self._predict(prepared))
         point = replace(point, draw_us=time_draws(prepared.engine, self._study.data))
         self._keep(point)
         return point
+
+    def _predict(self, prepared: Prepared) -> Predictions:
+        workers = self._workers if is_divisible(prepared) else None
+        return self._study.predict(prepared, self._tell, workers)
 
     def _keep(self, point: SweepPoint) -> None:
         self._record.keep(self._header, point)
@@ -263,7 +274,8 @@ def sweep(
     antithetic: bool = False,
     budget: Budget | None = None,
     allow_empty_layers: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
+    executor: Executor | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Sweep:
@@ -289,7 +301,8 @@ def sweep(
         antithetic: Draw pairs of opposite noise; the engine native alone.
         budget: Search for the largest sparsity within it as well; see `bprune.judgement.budget_of`.
         allow_empty_layers: Whether a layer may lose all its weights; else such points are left out, with a note.
-        workers: Processes that measure points.
+        workers: How many processes work; with an executor how many workers it has. The values are the same.
+        executor: Who works: any executor as in `concurrent.futures`. Its workers see the case under the same path.
         overwrite: Whether an existing file is replaced.
         progress: Told the share of the work that is done.
 
@@ -321,15 +334,16 @@ def sweep(
     network = read_network(loaded)
     prepared = prepare_draws(loaded, network, network.masks, draws)
     dataset = load_data(loaded, prepared.engine, given_data(data), scale=scale)
-    measured, searched = run_sweep(
-        Study(loaded, network, dataset, draws),
-        prepared,
-        grid,
-        None if out is None else Path(out),
-        workers=workers,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    with open_workers(executor, workers) as crew:
+        measured, searched = run_sweep(
+            Study(loaded, network, dataset, draws),
+            prepared,
+            grid,
+            None if out is None else Path(out),
+            workers=crew,
+            overwrite=overwrite,
+            progress=progress,
+        )
     if searched is not None:
         check_found(searched, len(dataset))
     return measured

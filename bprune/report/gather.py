@@ -18,6 +18,7 @@ from bprune.engines.base import Engine
 from bprune.engines.choose import Prepared
 from bprune.inference.data import Dataset
 from bprune.inference.data.labels import fit_labels
+from bprune.inference.dispatch import is_divisible
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.timing import DrawLoop, median_s, time_in_turns
 from bprune.judgement.compare import compare_results
@@ -33,6 +34,7 @@ from bprune.report.findings import Choice, Findings, Side
 from bprune.report.supplied import draws_of, match_results, matching_sweep
 from bprune.results import Results
 from bprune.results.record import new_run, record_draws
+from bprune.scale.workers import Workers
 
 __all__ = ["SWEEP_MC_ITERS", "SWEEP_SPARSITIES", "Request", "collect"]
 
@@ -80,11 +82,12 @@ class Request:
 
 
 @contextlib.contextmanager
-def collect(request: Request, progress: Progress = no_progress) -> Iterator[Findings]:
+def collect(request: Request, workers: Workers | None = None, progress: Progress = no_progress) -> Iterator[Findings]:
     """Run what is missing.
 
     Args:
         request: What is asked for.
+        workers: Who runs the draws; None for this process.
         progress: Told the share of the work that is done.
 
     Yields:
@@ -103,7 +106,7 @@ def collect(request: Request, progress: Progress = no_progress) -> Iterator[Find
         found = match_results(request.results, stack, case, network, choice, record)
         sweep = None if request.sweep is None else matching_sweep(request.sweep, case, choice)
         draws = draws_of(found, request.draws, request.asked)
-        work = _Work(request, network, choice, draws, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        work = _Work(request, network, choice, draws, Path(stack.enter_context(tempfile.TemporaryDirectory())), workers)
         work.prepare(found)
         if sweep is None and work.data is not None and request.with_sweep and choice.rule is not None:
             sweep = work.sweep(_part(progress, 0.0, 0.5))
@@ -130,7 +133,10 @@ def collect(request: Request, progress: Progress = no_progress) -> Iterator[Find
 class _Work:
     """A report that is being made: engines and data, then runs."""
 
-    def __init__(self, request: Request, network: Network, choice: Choice, draws: Draws, folder: Path) -> None:
+    def __init__(
+        self, request: Request, network: Network, choice: Choice, draws: Draws, folder: Path, workers: Workers | None
+    ) -> None:
+        self._workers = workers
         self._request, self._case, self._network = request, request.case, network
         self._choice, self._draws, self._folder = choice, draws, folder
         self._engines: dict[int, Prepared] = {}
@@ -167,7 +173,15 @@ class _Work:
         own = () if self._choice.rule.layer_thresholds else (self._choice.total.sparsity,)
         grid = Grid(rule, (*SWEEP_SPARSITIES, *own), None, self._request.allow_empty_layers)
         study = Study(self._case, self._network, self.data, draws)
-        return run_sweep(study, self._engines[0], grid, None, command=self._request.command, progress=progress)[0]
+        return run_sweep(
+            study,
+            self._engines[0],
+            grid,
+            None,
+            workers=self._workers,
+            command=self._request.command,
+            progress=progress,
+        )[0]
 
     def sides(self, found: Mapping[int, Results], stack: contextlib.ExitStack, progress: Progress) -> tuple[Side, ...]:
         """The networks, with their predictions where there is data."""
@@ -233,17 +247,15 @@ class _Work:
             command=self._request.command,
             antithetic=draws.antithetic,
         )
-        masks = self._choice.masks if number else self._network.masks
         return record_draws(
-            self._case,
             self._network,
-            masks,
-            prepared.engine,
+            prepared,
             data,
             self._folder / f"{number}.h5",
             run,
             keep_draws=False,
             batch_size=draws.batch_size,
+            workers=self._workers if is_divisible(prepared) else None,
             progress=progress,
         )
 

@@ -25,6 +25,7 @@ from bprune.report.page import render, require_report
 from bprune.report.tables import facts_of, provenance_of, tables
 from bprune.report.words import summary
 from bprune.results.record import load_data
+from bprune.scale.workers import Executor, Workers, open_workers
 
 __all__ = ["Report", "make_page", "run_report", "write_report"]
 
@@ -58,6 +59,8 @@ def write_report(
     scale: float | None = None,
     engine: str = "auto",
     allow_empty_layers: bool = False,
+    workers: int | None = None,
+    executor: Executor | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Report:
@@ -80,6 +83,8 @@ def write_report(
         scale: Divide integer inputs by this number.
         engine: Which engine runs the draws.
         allow_empty_layers: Whether a layer may lose all its weights.
+        workers: How many processes work; with an executor how many workers it has.
+        executor: Who works: any executor as in `concurrent.futures`. Its workers see the case under the same path.
         overwrite: Whether an existing file is replaced.
         progress: Told the share of the work that is done.
 
@@ -88,6 +93,7 @@ def write_report(
         UsageError: If arguments do not go together.
         InputError: If case, data, results or sweep cannot be used.
         TargetError: If a layer would lose all its weights.
+        EngineError: If the network cannot be run, or a worker is lost.
         OutputError: If the file cannot be written.
 
     Example:
@@ -115,14 +121,22 @@ def write_report(
         allow_empty_layers,
     )
     target = Path(f"{loaded.name}-report.html") if out is None else Path(out)
-    return run_report(request, target, overwrite=overwrite, progress=progress)
+    with open_workers(executor, workers) as crew:
+        return run_report(request, target, workers=crew, overwrite=overwrite, progress=progress)
 
 
-def run_report(request: Request, out: Path, *, overwrite: bool = False, progress: Progress = no_progress) -> Report:
+def run_report(
+    request: Request,
+    out: Path,
+    *,
+    workers: Workers | None = None,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> Report:
     """Run what is missing and write the file; see `write_report`."""
     require_report()
     check_target(out, overwrite=overwrite)
-    with collect(request, progress) as findings:
+    with collect(request, workers, progress) as findings:
         page, content = make_page(findings)
     write_text(out, page, overwrite=overwrite)
     return Report(out, content)

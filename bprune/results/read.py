@@ -28,6 +28,7 @@ from bprune.results.checks import (
     read_attributes,
     reading,
 )
+from bprune.results.digest import digest_of
 from bprune.results.layout import layout
 from bprune.results.notebook import results_html
 from bprune.results.schema import BLOCKS_ADDED, WIDENED, LayerRecord, RunRecord, provenance, sparsity, text_digest
@@ -120,6 +121,18 @@ class Results:
         """
         other = None if ood is None else ood.predictions()
         return evaluate(self.predictions(), self.labels, names=names, ood=other)
+
+    def digest(self) -> str:
+        """A digest of all that does not depend on when, where and by how many workers it was run.
+
+        Raises:
+            DamagedFileError: If a part cannot be read.
+            UsageError: If the file is closed.
+
+        Example:
+            >>> open_results("digits-results.h5").digest()
+        """
+        return digest_of(self)
 
     @property
     def is_closed(self) -> bool:

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bprune.arrays import BoolArray
 from bprune.case.case import Case, load_case
@@ -16,11 +15,12 @@ from bprune.engines.choose import EngineName, Prepared, prepare_engine
 from bprune.engines.compilation import CompilationClock, watch_compilation
 from bprune.engines.tensorflow import Precision
 from bprune.errors import MissingFileError, UsageError
-from bprune.inference.adaptive import run_until_settled
+from bprune.inference.amount import Amount
 from bprune.inference.antithetic import check_pairs, pair_draws
 from bprune.inference.data import Dataset, fit_inputs, fit_labels, read_data
+from bprune.inference.dispatch import check_divisible, run
 from bprune.inference.progress import Progress, no_progress
-from bprune.inference.run import DEFAULT_MC_ITERS, choose_blocks, run_draws
+from bprune.inference.run import DEFAULT_MC_ITERS
 from bprune.inference.stopping import DEFAULT_MAX_MC_ITERS, Stopping
 from bprune.posterior.posterior import Network
 from bprune.posterior.recognise import read_network
@@ -31,6 +31,7 @@ from bprune.pruning.threshold import Rule, choose_masks
 from bprune.results.read import Results, open_results
 from bprune.results.schema import LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
+from bprune.scale.workers import Executor, Workers, open_workers
 from bprune.versions import library_versions
 
 __all__ = [
@@ -66,6 +67,8 @@ def infer(
     engine: EngineName | str = EngineName.AUTO,
     sampling: Sampling | str | None = None,
     precision: Precision | str = Precision.FLOAT32,
+    workers: int | None = None,
+    executor: Executor | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Results:
@@ -91,6 +94,8 @@ def infer(
         sampling: How weights are shared between the examples of a draw: weights, per-example, as-trained; None takes
             what the engine does.
         precision: In which number format products are computed: float32, bfloat16.
+        workers: How many processes work; with an executor how many workers it has. The results are the same.
+        executor: Who works: any executor as in `concurrent.futures`. Its workers see the case under the same path.
         overwrite: Whether an existing results file is replaced.
         progress: Told the share of the work that is done.
 
@@ -100,7 +105,7 @@ def infer(
     Raises:
         UsageError: If engine, sampling, precision, pairs and numbers of draws do not go together.
         InputError: If case or data cannot be used.
-        EngineError: If the network cannot be run.
+        EngineError: If the network cannot be run, or a worker is lost.
         SelfCheckError: If a value is not finite.
         OutputError: If the file cannot be written; nothing is left then.
 
@@ -119,33 +124,35 @@ def infer(
     network = read_network(loaded)
     rule = Rule(threshold) if threshold is not None else rule
     masks = choose_masks(network, rule) if rule is not None else network.masks
-    prepared = prepare_engine(loaded, network, masks, seed=seed, name=engine, sampling=sampling, precision=precision)
-    prepared = pair_draws(prepared) if antithetic else prepared
-    dataset = load_data(loaded, prepared.engine, given_data(data), scale=scale)
-    run = new_run(
-        loaded,
-        prepared,
-        mc_iters=fixed,
-        seed=seed,
-        rule=rule,
-        command="bprune.infer",
-        antithetic=antithetic,
-        stopping=stopping,
-    )
-    return record_draws(
-        loaded,
-        network,
-        masks,
-        prepared.engine,
-        dataset,
-        Path(out),
-        run,
-        stopping=stopping,
-        keep_draws=keep_draws,
-        batch_size=batch_size,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    with open_workers(executor, workers) as crew:
+        prepared = prepare_engine(
+            loaded, network, masks, seed=seed, name=engine, sampling=sampling, precision=precision
+        )
+        prepared = pair_draws(prepared) if antithetic else prepared
+        dataset = load_data(loaded, prepared.engine, given_data(data), scale=scale)
+        record = new_run(
+            loaded,
+            prepared,
+            mc_iters=fixed,
+            seed=seed,
+            rule=rule,
+            command="bprune.infer",
+            antithetic=antithetic,
+            stopping=stopping,
+        )
+        return record_draws(
+            network,
+            prepared,
+            dataset,
+            Path(out),
+            record,
+            stopping=stopping,
+            keep_draws=keep_draws,
+            batch_size=batch_size,
+            workers=crew,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def choose_stopping(mc_iters: int | str | None, max_mc_iters: int, target_stderr: float | None) -> Stopping | None:
@@ -287,25 +294,42 @@ def layer_records(network: Network, masks: Mapping[str, BoolArray]) -> list[Laye
 
 
 def record_draws(
-    case: Case,
     network: Network,
-    masks: Mapping[str, BoolArray],
-    engine: Engine,
+    prepared: Prepared,
     data: Dataset,
     out: Path,
-    run: RunRecord,
+    run_record: RunRecord,
     *,
     stopping: Stopping | None = None,
     keep_draws: bool | None = None,
     batch_size: int | None = None,
+    workers: Workers | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Results:
     """Run the draws of a prepared engine into a results file; see `infer`.
 
     Raises:
-        UsageError: If the network has no stochastic layer to tell about, or draws are to be stored whose number is not
-            fixed.
+        UsageError: If the network has no stochastic layer to tell about, draws are to be stored whose number is not
+            fixed, or the noise of the engine cannot be divided among workers.
+    """
+    if workers is not None:
+        check_divisible(prepared)
+    amount = choose_amount(run_record, stopping, keep_draws, batch_size)
+    start, clock = time.perf_counter(), CompilationClock()
+    with watch_compilation(clock), open_writer(network, prepared, data, out, run_record, amount, overwrite) as writer:
+        run(prepared, data.inputs, data.labels, amount, sink=writer, workers=workers, progress=progress)
+        writer.finish(time.perf_counter() - start - clock.seconds)  # a machine's first run compiles kernels
+    return open_results(out)
+
+
+def choose_amount(
+    run_record: RunRecord, stopping: Stopping | None, keep_draws: bool | None, batch_size: int | None
+) -> Amount:
+    """How many draws a results file is to have, and whether they are stored.
+
+    Raises:
+        UsageError: If draws are to be stored whose number is not fixed.
     """
     if keep_draws and stopping is not None:
         raise UsageError(
@@ -313,34 +337,39 @@ def record_draws(
             hint="Give --mc-iters a number, or keep the summary alone with --draws none.",
         )
     stored = stopping is None and keep_draws is not False
-    blocks = choose_blocks(engine, len(data), run.mc_iters, batch_size, paired=run.antithetic, stored=stored)
-    layers = layer_records(network, masks)
+    return Amount(run_record.mc_iters, stopping, run_record.antithetic, batch_size, stored)
+
+
+def open_writer(
+    network: Network,
+    prepared: Prepared,
+    data: Dataset,
+    out: Path,
+    run_record: RunRecord,
+    amount: Amount,
+    overwrite: bool,
+) -> ResultsWriter:
+    """The writer of a results file.
+
+    Raises:
+        UsageError: If the network has no stochastic layer to tell about.
+    """
+    case, engine = prepared.origin.case, prepared.engine
+    layers = layer_records(network, prepared.origin.masks)
     if not layers:
         layers = [LayerRecord(name, 0, 0) for name in (layer.name for layer in case.layer_names.layers)]
     if not layers:
         raise UsageError(f"the case {case.name} names no layer")
-    start, clock = time.perf_counter(), CompilationClock()
-    with (
-        watch_compilation(clock),
-        ResultsWriter(
-            out,
-            run,
-            layers,
-            task=case.task,
-            inputs=data.inputs,
-            labels=data.labels,
-            outputs=engine.output_size,
-            predicts_scale=case.roles.scale is not None,
-            keep_draws=stored,
-            draws_at_once=blocks.stored_at_once(run.mc_iters, engine.output_size),
-            overwrite=overwrite,
-        ) as writer,
-    ):
-        parts = (engine, data.inputs, data.labels, case.task)
-        common: dict[str, Any] = {"blocks": blocks, "sink": writer, "paired": run.antithetic, "progress": progress}
-        if stopping is None:
-            run_draws(*parts, mc_iters=run.mc_iters, **common)
-        else:
-            run_until_settled(*parts, stopping=stopping, **common)
-        writer.finish(time.perf_counter() - start - clock.seconds)  # a machine's first run compiles kernels
-    return open_results(out)
+    return ResultsWriter(
+        out,
+        run_record,
+        layers,
+        task=case.task,
+        inputs=data.inputs,
+        labels=data.labels,
+        outputs=engine.output_size,
+        predicts_scale=case.roles.scale is not None,
+        keep_draws=amount.stored,
+        draws_at_once=amount.blocks(engine, len(data)).stored_at_once(amount.mc_iters, engine.output_size),
+        overwrite=overwrite,
+    )

@@ -6,8 +6,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,11 @@ from bprune import load_case
 from bprune.case import Case
 from bprune.engines import Draws as EngineDraws
 from bprune.engines import Engine
-from bprune.errors import EngineError, OutputError, UsageError
+from bprune.errors import OutputError, UsageError
 from bprune.inference.data import Dataset
 from bprune.judgement import Sweep, SweepPoint, read_sweep
 from bprune.judgement.levels import DEFAULT_SPARSITIES, choose_levels, level_of, sparsity_rule, whole_level
 from bprune.judgement.measure import Draws, Study, measure_level, prepare_draws, time_draws
-from bprune.judgement.workers import measure_in_processes
 from bprune.metrics import Estimate, evaluate_difference
 from bprune.posterior import Network, read_network
 from bprune.pruning import Rule, choose_masks, count_total, find_criterion
@@ -284,21 +281,3 @@ def test_impossible_numbers_are_refused(case: Case, data: Dataset) -> None:
         _sweep(case, data, mc_iters=0)
     with pytest.raises(UsageError, match="cannot be paired"):
         _sweep(case, data, mc_iters=21, antithetic=True)
-
-
-def test_a_lost_worker_is_told(case: Case, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken:
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            pass
-
-        def submit(self, *arguments: Any) -> Future[Any]:
-            future: Future[Any] = Future()
-            future.set_exception(BrokenProcessPool())
-            return future
-
-        def shutdown(self, **options: Any) -> None:
-            pass
-
-    monkeypatch.setattr("bprune.judgement.workers.ProcessPoolExecutor", Broken)
-    with pytest.raises(EngineError, match="a worker process ended before its work was done"):
-        list(measure_in_processes(Study(case, network, data, Draws(2)), [whole_level(network, RULE)], 2))

@@ -16,6 +16,8 @@ from bprune.lowering.program import Program, weights_of
 
 __all__ = ["ArrayStep", "GraphStep", "PoolStep"]
 
+_ROWS = 64
+
 
 class ArrayStep:
     """An operation that NumPy does at once."""
@@ -93,9 +95,11 @@ class GraphStep:
         import tensorflow as tf
 
         if not self._weights:
-            results = self._call([tf.constant(block.rows(name)) for name in self._read], [])
+            inputs = [block.rows(name) for name in self._read]
+            count = len(inputs[0])
+            results = self._call([tf.constant(_filled(rows)) for rows in inputs], [])
             for name, values in zip(self._wanted, results, strict=True):
-                block.put(name, np.asarray(values, np.float32))
+                block.put(name, np.asarray(values, np.float32)[:count])
             return
         parts: list[list[AnyArray]] = []
         for index, noise in enumerate(block.draws):
@@ -104,6 +108,16 @@ class GraphStep:
             parts.append([np.asarray(item, np.float32) for item in self._call(inputs, weights)])
         for name, values in zip(self._wanted, zip(*parts, strict=True), strict=True):
             block.random[name] = np.stack(values)
+
+
+def _filled(rows: AnyArray) -> AnyArray:
+    """Rows and then zeros, so that TensorFlow has whole vector registers of everything.
+
+    What is left over it computes one by one, with functions that round otherwise; which numbers these are would depend
+    on how many draws are run together.
+    """
+    missing = -len(rows) % _ROWS
+    return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)]) if missing else rows
 
 
 class PoolStep:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-from bprune.commands.pages import release_program_pages
+from bprune.pages import release_program_pages
 from bprune.stderr import discarded_stderr
 
 __all__ = ["start_tensorflow"]

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from bprune.commands.pages import _unchanged
+from bprune.pages import _unchanged
 
 _START = """
 import sys
-from bprune.commands.start import start_tensorflow
+from bprune.start import start_tensorflow
 
 def resident():
     return next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmRSS"))
@@ -19,7 +19,7 @@ def resident():
 with start_tensorflow(show=False):
     import tensorflow as tf
 print([name for name in ("keras", "tf_keras", "pandas", "matplotlib") if name in sys.modules])
-print([finder for finder in sys.meta_path if type(finder).__module__ == "bprune.commands.start"])
+print([finder for finder in sys.meta_path if type(finder).__module__ == "bprune.start"])
 before = resident() if sys.platform == "linux" else 0
 total = float(tf.reduce_sum(tf.ones([3, 4])))
 import keras
