@@ -86,9 +86,9 @@ def _mpi() -> Any:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: no MPI library
         raise MissingExtraError(
-            f"--mpi needs mpi4py and an MPI library: {error}",
-            hint='Install it with: pip install "bprune[mpi]"; on a cluster against its own MPI: '
-            "pip install --no-binary mpi4py mpi4py. On one machine --workers N needs neither.",
+            f"--mpi needs mpi4py and an MPI library: {str(error).splitlines()[0]}",
+            hint='Install it with pip install "bprune[mpi]", and load the site\'s MPI library or pip install mpich; '
+            "MPI4PY_LIBMPI names a library that is not found. On one machine --workers N needs neither.",
         ) from error
     return MPI
 

@@ -190,10 +190,11 @@ def test_the_graph_is_not_divided(samples: Path) -> None:
 
 
 def test_results_files_have_the_same_digest(samples: Path, tmp_path: Path) -> None:
-    case, options = samples / "digits_fc", {"mc_iters": 8, "threshold": 1.0}
     digests = set()
-    for name, more in {"a": {}, "b": {"executor": Here(), "workers": 3}, "c": {"seed": 1}}.items():
-        with bprune.infer(case, out=tmp_path / f"{name}.h5", **options, **more) as results:
+    changes: dict[str, dict[str, Any]] = {"a": {}, "b": {"executor": Here(), "workers": 3}, "c": {"seed": 1}}
+    for name, more in changes.items():
+        out = tmp_path / f"{name}.h5"
+        with bprune.infer(samples / "digits_fc", out=out, mc_iters=8, threshold=1.0, **more) as results:
             digests.add((name == "c", results.digest()))
     assert len(digests) == 2
     assert len({digest for _, digest in digests}) == 2
