@@ -32,7 +32,7 @@ from tests.lowering.law_worlds import World, columns, each, open_world
 from tests.lowering.reference import run_program
 
 SEED = 3
-WORLDS = ("digits_fc", "digits_conv", "regression_1d", "mixed", "variational")
+WORLDS = ("digits_fc", "digits_conv", "regression_1d", "mixed", "variational", "dgp")
 
 
 def native_noise(seed: int, draw: int, families: dict[str, str]) -> Callable[[Stream], AnyArray]:
@@ -83,7 +83,7 @@ def test_compacted_equals_masked(name: str, sampling: Sampling, request: pytest.
 
 
 @pytest.mark.parametrize("sampling", [Sampling.WEIGHTS, Sampling.PER_EXAMPLE])
-@pytest.mark.parametrize("name", each("digits_fc", "digits_conv"))
+@pytest.mark.parametrize("name", each("digits_fc", "digits_conv", "dgp"))
 def test_draws_do_not_depend_on_the_division(name: str, sampling: Sampling, request: pytest.FixtureRequest) -> None:
     """Bit for bit; an example's noise belongs to its number, wherever it stands in a call."""
     world = open_world(name, request)

@@ -9,7 +9,7 @@ import numpy as np
 from bprune.case.output import Output
 from bprune.engines.tensorflow import Precision, TensorFlowEngine
 from bprune.engines.tensorflow.precision import median_snr, wide_layers
-from bprune.lowering.ops import Dense
+from bprune.lowering.ops import Dense, Function
 from bprune.lowering.program import Program, weights_of, with_weights
 from bprune.lowering.weights import Weights
 from tests.lowering.programs import Builder, examples
@@ -61,3 +61,22 @@ def test_the_noise_of_certain_weights_survives() -> None:
         for precision in Precision
     ]
     np.testing.assert_allclose(spreads[0], spreads[1], rtol=1e-3)
+
+
+def test_no_product_before_an_angle_is_narrow() -> None:
+    """Angles of thousands: bfloat16 would round them to multiples of 16. What follows the last sine may be narrow."""
+    b = Builder(30, seed=3)
+    x = b.dense(b.affine("input", 1e3), 40)
+    angles = b.dense(b.act(x), 40)
+    waves = b.concat(b.act(angles, Function.COS), b.act(b.affine(angles, 2.0), Function.SIN))
+    hidden = b.dense(waves, 20)
+    program = b.build(b.dense(b.act(hidden), 3, ""))
+    products = [op.name for op in program.ops if isinstance(op, Dense)]
+    assert wide_layers(program) == {*products} - {hidden}
+    inputs = examples(program, 20)
+    wide, narrow = (
+        TensorFlowEngine(program, Output.PREDICTION, 1, precision).draw(inputs, range(4)).values
+        for precision in Precision
+    )
+    assert np.abs(wide - narrow).max() < 0.02 * np.abs(wide).max()
+    assert np.ptp(wide, axis=1).max() > 0.2 * np.abs(wide).max(), "examples differ"

@@ -123,6 +123,15 @@ def _trained(name: str, posteriors: str) -> Writer:
     return write
 
 
+def _dgp(folder: Path, request: pytest.FixtureRequest) -> Path:
+    """A small deep GP of the examples: angles of some radians, inputs fed forward."""
+    from examples.random_features import Design, build
+
+    inputs = np.random.default_rng(5).uniform(-3.0, 3.0, (4, 6)).astype(np.float32)
+    model = build(inputs=6, outputs=4, design=Design(features=7, gps=5, share=0.1))
+    return paper_networks.write(folder, paper_networks.randomise(model, untransformed_scale=-2.0), inputs)
+
+
 def _every_op(name: str) -> Writer:
     def write(folder: Path, request: pytest.FixtureRequest) -> Path:
         return paper_networks.write(folder, every_op.make(name), every_op.inputs_for(name))
@@ -157,6 +166,7 @@ NETWORKS: dict[str, Writer] = {
     "regression_1d": _sample("regression_1d"),
     "mixed": _fixture("mixed_case"),
     "variational": _fixture("variational_case"),
+    "dgp": _dgp,
     "every_activation": _every_op("every_activation"),
     "every_conv_2d": _every_op("every_conv_2d"),
     "every_conv_1d_3d": _every_op("every_conv_1d_3d"),

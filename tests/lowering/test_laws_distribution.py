@@ -91,7 +91,7 @@ def test_draws_of_the_program_have_the_law_of_the_graph(name: str, oracle: Calla
     assert is_same(values, sample(world, world.program))
 
 
-@pytest.mark.parametrize("name", each("digits_conv", "mixed", "variational", "every_conv_2d", "mnist_bnn_fc"))
+@pytest.mark.parametrize("name", each("digits_conv", "mixed", "variational", "dgp", "every_conv_2d", "mnist_bnn_fc"))
 def test_draws_of_a_pruned_program_have_the_law_of_the_masked_graph(name: str, oracle: Callable[[str], Oracle]) -> None:
     world, whole = oracle(name)
     masks = world.masks(0.6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,20 @@ from bprune.arrays import AnyArray
 from bprune.engines.native.block import Block
 from bprune.engines.native.weights import WeightDraw
 from bprune.engines.tensorflow.emit import emit, fold_constant, narrowed
-from bprune.lowering.ops import Activation, Affine, Function, Op, Pool, Pooling, Reshape
+from bprune.lowering.ops import Activation, Affine, Concat, Function, Op, Pool, Pooling, Reshape
 from bprune.lowering.program import Program, weights_of
 
 __all__ = ["ArrayStep", "GraphStep", "PoolStep"]
 
 _ROWS = 64
+
+
+_ARRAY_FUNCTIONS: dict[Function, Callable[[AnyArray], AnyArray]] = {
+    Function.RELU: lambda rows: np.maximum(rows, np.float32(0.0)),
+    Function.SIN: np.sin,
+    Function.COS: np.cos,
+}
+"""Sines and cosines of NumPy do not depend on where a number stands; those of TensorFlow, in the last bit, do."""
 
 
 class ArrayStep:
@@ -29,18 +37,22 @@ class ArrayStep:
     def run(self, block: Block) -> None:
         """See `Step.run`."""
         op, rows = self._op, block.rows(self._op.inputs[0])
-        if isinstance(op, Reshape):
+        if isinstance(op, Concat):
+            block.put(op.name, np.concatenate([block.rows(name) for name in op.inputs], axis=op.axis + 1))
+        elif isinstance(op, Activation):
+            block.put(op.name, _ARRAY_FUNCTIONS[op.function](rows))
+        elif isinstance(op, Reshape):
             block.put(op.name, rows.reshape(-1, *op.shape))
         elif isinstance(op, Affine):
             product = rows if op.gain is None else rows * np.asarray(op.gain, np.float32)
             block.put(op.name, product if op.shift is None else product + np.asarray(op.shift, np.float32))
-        else:
-            block.put(op.name, np.maximum(rows, np.float32(0.0)))
 
     @staticmethod
     def takes(op: Op) -> bool:
         """Whether an operation is one of these."""
-        return isinstance(op, (Reshape, Affine)) or (isinstance(op, Activation) and op.function is Function.RELU)
+        return isinstance(op, (Reshape, Affine, Concat)) or (
+            isinstance(op, Activation) and op.function in _ARRAY_FUNCTIONS
+        )
 
 
 class GraphStep:
