@@ -204,9 +204,11 @@ def _variables(concrete: Any, model: Any | None) -> list[Any]:
 
 
 def _components(variable: Any) -> tuple[Any, ...]:
-    """The per-device copies of a distributed variable, itself included."""
+    """What a distributed variable is made of, itself included: copies per device, or one on a parameter server."""
     values = getattr(variable, "values", None)
-    return (variable, *values) if isinstance(values, tuple) else (variable,)
+    inner = getattr(variable, "_v", None)
+    parts = values if isinstance(values, tuple) else () if inner is None else _components(inner)
+    return (variable, *parts)
 
 
 def _needed(

@@ -1,8 +1,9 @@
-"""Keeping workers that each hold a whole network in step: the same start, the same statistics, the same end."""
+"""Keeping workers that each hold a whole network in step: the same statistics, the same end."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,8 @@ import tf_keras
 from bprune.errors import UnsupportedError
 from bprune.training.distribute.collectives import Collectives
 from bprune.training.distribute.digest import weight_digest
-from bprune.training.distribute.seeds import global_seed, warn_of_equal_seeds
 
-__all__ = ["Agreement", "EndTogether", "StartTogether"]
+__all__ = ["Agreement", "EndTogether", "EpochTogether"]
 
 
 class Agreement:
@@ -33,25 +33,17 @@ class Agreement:
         self.refusal: UnsupportedError | None = None
 
 
-class StartTogether(tf_keras.callbacks.Callback):  # type: ignore[misc]
+class EpochTogether(tf_keras.callbacks.Callback):  # type: ignore[misc]
     """Goes before the user's callbacks.
 
-    At the start all variables of the model and its optimizer are set to the chief's. At the end of an epoch what is
-    not trained (the moving statistics of batch normalisation) and the logs are averaged over workers, so that
-    callbacks decide the same everywhere; weights that have drifted apart are set to the chief's, with a warning.
+    At the end of an epoch what is not trained (the moving statistics of batch normalisation) and the logs are averaged
+    over workers, so that callbacks decide the same everywhere; weights that have drifted apart are set to the chief's,
+    with a warning.
     """
 
     def __init__(self, collectives: Collectives) -> None:
         super().__init__()
         self._collectives = collectives
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Start from the chief's values."""
-        seed = global_seed()
-        seeds = self._collectives.gather([-1.0 if seed is None else float(seed)])
-        warn_of_equal_seeds([None if value < 0 else int(value) for (value,) in seeds])
-        variables = self.model.optimizer.variables
-        self._take_chiefs([*self.model.variables, *(variables() if callable(variables) else variables)])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Average statistics and logs, and compare weights."""
@@ -68,11 +60,7 @@ class StartTogether(tf_keras.callbacks.Callback):  # type: ignore[misc]
                 UserWarning,
                 stacklevel=2,
             )
-            self._take_chiefs(self.model.trainable_variables)
-
-    def _take_chiefs(self, variables: list[Any]) -> None:
-        for variable in variables:
-            variable.assign(self._collectives.from_chief(variable.numpy()))
+            self._collectives.take_chiefs(self.model.trainable_variables)
 
     def _average_statistics(self) -> None:
         found = [item for item in self.model.non_trainable_variables if item.dtype.is_floating]
@@ -87,26 +75,36 @@ class StartTogether(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class EndTogether(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    """Goes after the user's callbacks: where one of them stops training on one worker, all stop after the same step."""
+    """Goes after the user's callbacks: where one of them stops training on one worker, all stop after the same step.
 
-    def __init__(self, collectives: Collectives, agreement: Agreement) -> None:
+    Args:
+        gather: The numbers of all workers.
+        agreement: What travels with the gradients; without it, a wish to stop waits for the end of the epoch.
+    """
+
+    def __init__(self, gather: Callable[[Sequence[float]], list[list[float]]], agreement: Agreement | None) -> None:
         super().__init__()
-        self._collectives = collectives
+        self._gather = gather
         self._agreement = agreement
+        self._wish = False
         self._supports_tf_logs = True
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Nobody wants to stop yet."""
-        self._agreement.wish.assign(0.0)
-        self._agreement.agreed.assign(0.0)
+        self._wish = False
+        if self._agreement is not None:
+            self._agreement.wish.assign(0.0)
+            self._agreement.agreed.assign(0.0)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Hold a wish to stop back until it has travelled with the next step's gradients."""
-        if self.model.stop_training:
-            self._agreement.wish.assign(1.0)
-        self.model.stop_training = bool(self._agreement.agreed.numpy() > 0)
+        """Hold a wish to stop back until the others know it."""
+        self._wish = self._wish or self.model.stop_training
+        self.model.stop_training = False
+        if self._agreement is not None:
+            self._agreement.wish.assign(float(self._wish))
+            self.model.stop_training = bool(self._agreement.agreed.numpy() > 0)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Agree on whether this was the last epoch."""
-        wish = self.model.stop_training or self._agreement.wish.numpy() > 0
-        self.model.stop_training = any(value for (value,) in self._collectives.gather([float(wish)]))
+        self._wish = self._wish or self.model.stop_training
+        self.model.stop_training = any(value for (value,) in self._gather([float(self._wish)]))

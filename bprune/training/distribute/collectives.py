@@ -30,6 +30,11 @@ class Collectives(ABC):
     def from_chief(self, value: AnyArray) -> AnyArray:
         """The chief's value of an array; the others pass one of the same shape and dtype."""
 
+    def take_chiefs(self, variables: Sequence[Any]) -> None:
+        """Set variables to the chief's values."""
+        for variable in variables:
+            variable.assign(self.from_chief(variable.numpy()))
+
     @abstractmethod
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
         """The numbers `[rank][item]` of all workers, float64."""

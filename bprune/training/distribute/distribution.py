@@ -16,6 +16,7 @@ from bprune.errors import BPruneError, UsageError
 from bprune.training.chief import declared_chief
 from bprune.training.distribute.mode import Mode
 from bprune.training.distribute.resume import Progress
+from bprune.training.distribute.seeds import global_seed, warn_of_equal_seeds
 from bprune.training.network import refuse_keras_3
 
 __all__ = ["Distribution", "MakeDataset"]
@@ -94,6 +95,22 @@ class Distribution(ABC):
             )
         return data.take(int(fewest)) if fewest > 0 else data
 
+    def take_chiefs(self, variables: Sequence[Any]) -> None:  # noqa: B027
+        """Set variables to the values that they have on the chief; every worker must call it."""
+
+    def feed(self, data: Any, done: int, steps: int) -> Any:
+        """What Keras takes batches from, without end.
+
+        Args:
+            data: What `dataset` returned.
+            done: How many steps were made by an earlier run.
+            steps: How many an epoch has.
+        """
+        return data.repeat().skip(done)
+
+    def check_validation(self, validation_data: Any) -> None:  # noqa: B027
+        """Refuse data for validation where it cannot be used."""
+
     @abstractmethod
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
         """The numbers `[rank][item]` of all workers, on all workers; every worker must call it with as many."""
@@ -136,6 +153,7 @@ class Distribution(ABC):
         if epochs < 1:
             raise UsageError(f"epochs={epochs} must be at least 1")
         self.check(model)
+        self.check_validation(validation_data)
         steps = steps_per_epoch or int(data.cardinality())
         if steps < 1:
             raise UsageError("the number of batches of an epoch is not known", hint="Pass steps_per_epoch=.")
@@ -143,9 +161,10 @@ class Distribution(ABC):
         progress = Progress(self, model, resume_dir, epochs)
         before, after = self.callbacks()
         done = progress.restore()
+        self._warn_of_equal_seeds()
         try:
             return model.fit(
-                data.repeat().skip(done * steps),
+                self.feed(data, done * steps, steps),
                 epochs=epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps,
@@ -168,6 +187,11 @@ class Distribution(ABC):
         """
         if getattr(model, "optimizer", None) is None:
             raise UsageError("the model is not compiled", hint="Call model.compile in workers.scope().")
+
+    def _warn_of_equal_seeds(self) -> None:
+        seed = global_seed()
+        seeds = self.gather([-1.0 if seed is None else float(seed)])
+        warn_of_equal_seeds([None if value < 0 else int(value) for (value,) in seeds])
 
     def meaning(self, error: Exception) -> BPruneError | None:
         """What an exception of TensorFlow during training means; None where it is not about distribution."""

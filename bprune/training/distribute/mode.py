@@ -18,6 +18,15 @@ class Mode(str, enum.Enum):
     MPI = "mpi"
     """Synchronous: MPI's processes average their gradients at every step (extra `mpi`)."""
 
+    MULTIWORKER = "multiworker"
+    """Synchronous: tf.distribute's MultiWorkerMirroredStrategy; TF_CONFIG, or what Slurm, PBS or mpiexec tell."""
+
+    PS = "ps"
+    """Asynchronous: tf.distribute's ParameterServerStrategy, a chief, parameter servers and workers."""
+
+    HOROVOD = "horovod"
+    """Synchronous: the processes of `horovodrun` average their gradients, where Horovod is installed."""
+
     @classmethod
     def named(cls, name: str) -> Mode:
         """The mode of a name.

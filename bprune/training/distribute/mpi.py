@@ -19,6 +19,7 @@ from bprune.arrays import AnyArray
 from bprune.errors import BPruneError, EngineError, MissingExtraError
 from bprune.training.distribute.collectives import Collectives
 from bprune.training.distribute.distribution import Distribution
+from bprune.training.distribute.gpu import take_gpu
 from bprune.training.distribute.heartbeat import Heartbeat
 from bprune.training.distribute.mode import Mode
 from bprune.training.distribute.ranks import Ranks
@@ -103,7 +104,7 @@ class Mpi(Ranks):
         self._watches = mpi.Query_thread() == mpi.THREAD_MULTIPLE
         self._exchange = MpiCollectives(self._comm)
         super().__init__(self._exchange, seed)
-        _take_gpu(self._comm.Split_type(mpi.COMM_TYPE_SHARED).rank)
+        take_gpu(self._comm.Split_type(mpi.COMM_TYPE_SHARED).rank)
 
     def __enter__(self) -> Distribution:
         if self.size > 1 and self._watches:
@@ -156,15 +157,6 @@ def _mpi4py() -> Any:
             "library that is not found.",
         ) from None
     return MPI
-
-
-def _take_gpu(local_rank: int) -> None:
-    """Let this process see one GPU of its machine, and take its memory as it needs it."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        gpu = gpus[local_rank % len(gpus)]
-        tf.config.set_visible_devices(gpu, "GPU")
-        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _exit_code(error: BaseException) -> int:

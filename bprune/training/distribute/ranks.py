@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bprune.errors import BPruneError, UnsupportedError, UsageError
-from bprune.training.distribute.agreement import Agreement, EndTogether, StartTogether
+from bprune.training.distribute.agreement import Agreement, EndTogether, EpochTogether
 from bprune.training.distribute.averaging import averages, averaging_optimizer
 from bprune.training.distribute.collectives import Collectives
 from bprune.training.distribute.distribution import Distribution
@@ -43,6 +43,10 @@ class Ranks(Distribution):
         """The numbers of all workers."""
         return self.collectives.gather(numbers)
 
+    def take_chiefs(self, variables: Sequence[Any]) -> None:
+        """Send the chief's values to the others."""
+        self.collectives.take_chiefs(variables)
+
     def check(self, model: Any) -> None:
         """Refuse what XLA would compile, and an optimizer that does not average."""
         super().check(model)
@@ -64,4 +68,4 @@ class Ranks(Distribution):
 
     def callbacks(self) -> tuple[list[Any], list[Any]]:
         """What keeps the workers in step."""
-        return [StartTogether(self.collectives)], [EndTogether(self.collectives, self._agreement)]
+        return [EpochTogether(self.collectives)], [EndTogether(self.gather, self._agreement)]

@@ -50,10 +50,10 @@ def read_state(path: Path) -> tuple[int, list[AnyArray]]:
         DamagedFileError: If the file is not one that `write_state` wrote.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             names = sorted(name for name in archive.files if name.startswith("variable_"))
             return int(archive["epoch"]), [archive[name] for name in names]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise DamagedFileError(
             f"{path} is not the state of a training: {error}", hint="Delete it to start from the beginning."
         ) from None
@@ -81,7 +81,7 @@ class Progress(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self._variables = [*model.variables, *(variables() if callable(variables) else variables)]
 
     def restore(self) -> int:
-        """Set the variables of the chief to the state that was kept.
+        """Set all variables to the state that was kept, or to those of the chief, on every worker.
 
         Returns:
             How many epochs are done, on every worker.
@@ -95,6 +95,7 @@ class Progress(tf_keras.callbacks.Callback):  # type: ignore[misc]
             self._done, values = read_state(self._path)
             self._assign(values)
         self._done = int(self._workers.gather([self._done])[0][0])
+        self._workers.take_chiefs(self._variables)
         return min(self._done, self._epochs)
 
     def _assign(self, values: list[AnyArray]) -> None:
@@ -106,8 +107,9 @@ class Progress(tf_keras.callbacks.Callback):  # type: ignore[misc]
                 f"{len(expected)} of this one, or of other shapes",
                 hint="Give every training a resume_dir of its own, or delete the file to start from the beginning.",
             )
-        for variable, value in zip(self._variables, values, strict=True):
-            variable.assign(value)
+        with self._workers.scope():
+            for variable, value in zip(self._variables, values, strict=True):
+                variable.assign(value)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keep the state, unless this was the last epoch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -65,6 +66,45 @@ def environment(**variables: str) -> dict[str, str]:
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
     return {**kept, **threads, **quiet, **variables}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("localhost", 0))
+    ports: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def cluster_job(folder: Path, mode: str, part: str, kinds: tuple[str, ...]) -> list[Job]:
+    """Run the worker once for each of the kinds of a cluster, with TF_CONFIG; what came of each."""
+    ports = free_ports(len(kinds))
+    cluster: dict[str, list[str]] = {}
+    tasks = []
+    for kind, port in zip(kinds, ports, strict=True):
+        cluster.setdefault(kind, []).append(f"localhost:{port}")
+        tasks.append({"type": kind, "index": len(cluster[kind]) - 1})
+    begin = time.monotonic()
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), mode, str(folder), part],
+            env=environment(TF_CONFIG=json.dumps({"cluster": cluster, "task": task})),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for task in tasks
+    ]
+    try:
+        errors = [worker.communicate(timeout=LIMIT_S)[1] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    seconds = time.monotonic() - begin
+    return [Job(folder, worker.returncode, text, seconds) for worker, text in zip(workers, errors, strict=True)]
 
 
 def mpi_job(folder: Path, *arguments: str) -> Job:

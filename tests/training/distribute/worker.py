@@ -34,6 +34,7 @@ class Watch(tf_keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.digests: list[str] = []
         self.steps = 0
+        self._supports_tf_logs = True
         self._at_step = at_step
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -150,7 +151,10 @@ def main() -> None:
             if workers.rank == 1 and step == KILLED_IN * 4 + 2:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        if part == "whole":
+        if mode == "ps":
+            found["kl"] = kl_only(workers, networks.EXAMPLES)
+            found["case"] = case(workers, folder / "case")
+        elif part == "whole":
             found["kl"] = kl_only(workers, networks.EXAMPLES)
             found["kl of shard"] = kl_only(workers, networks.EXAMPLES // workers.size)
             found["noise free"] = noise_free(workers, folder / "uninterrupted", Watch())
@@ -162,7 +166,7 @@ def main() -> None:
         else:
             found["noise free"] = noise_free(workers, folder / "killed", Watch(), resumed=True)
         (folder / f"{part}-{workers.rank}.json").write_text(json.dumps(found))
-        if part == "whole":
+        if part == "whole" and mode != "ps":
             noise_free(workers, folder / "killed", Watch(die))
 
 

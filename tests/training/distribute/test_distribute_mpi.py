@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tf_keras
 
 from bprune.case import load_case
 from bprune.posterior import read_network
-from tests.training.distribute import networks
+from tests.training.distribute import alone
 from tests.training.distribute.jobs import Job, mpi_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distribute")]
@@ -31,21 +30,12 @@ def reports(job: Job) -> list[dict[str, Any]]:
     return [job.report("whole", rank) for rank in range(2)]
 
 
-def serial(model: Any, optimizer: Any, loss: Any, batch: int, **options: Any) -> list[float]:
-    """The same training by Keras alone."""
-    model.compile(optimizer, loss)
-    networks.set_values(model, start=1.0)
-    model.fit(networks.batches(batch)(0, 1).repeat(), verbose=0, **options)
-    return networks.sums(model)
-
-
 def test_ranks_and_seeds(reports: list[dict[str, Any]]) -> None:
     assert [(report["rank"], report["size"], report["seed"]) for report in reports] == [(0, 2, 3), (1, 2, 1003)]
 
 
 def test_kl_divergence_counts_once(reports: list[dict[str, Any]]) -> None:
-    model, optimizer = networks.bayesian(networks.EXAMPLES), tf_keras.optimizers.SGD(1.0)
-    expected = serial(model, optimizer, networks.no_loss, 8, epochs=1, steps_per_epoch=4)
+    expected = alone.kl_only()
     for report in reports:
         np.testing.assert_allclose(report["kl"], expected, rtol=1e-6)
         difference = np.abs(np.array(report["kl of shard"]) / expected - 1)
@@ -53,8 +43,7 @@ def test_kl_divergence_counts_once(reports: list[dict[str, Any]]) -> None:
 
 
 def test_two_workers_are_one_with_twice_the_batch(reports: list[dict[str, Any]]) -> None:
-    model, optimizer = networks.plain(), tf_keras.optimizers.Adam(0.01)
-    expected = serial(model, optimizer, networks.loss(), 8, epochs=4, steps_per_epoch=4)
+    expected = alone.noise_free()
     for report in reports:
         np.testing.assert_allclose(report["noise free"]["sums"], expected, rtol=1e-6)
         assert len(report["noise free"]["digests"]) == 4

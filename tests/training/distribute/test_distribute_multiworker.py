@@ -1,0 +1,87 @@
+"""Two workers of tf.distribute, with TF_CONFIG, against one process alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bprune.case import load_case
+from bprune.posterior import read_network
+from tests.training.distribute import alone
+from tests.training.distribute.jobs import Job, cluster_job
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distribute")]
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    """The first job, at whose end worker 1 is killed."""
+    folder = tmp_path_factory.mktemp("multiworker")
+    done = cluster_job(folder, "multiworker", "whole", ("worker", "worker"))
+    assert (folder / "whole-0.json").exists(), done[0].errors[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def reports(jobs: list[Job]) -> list[dict[str, Any]]:
+    return [job.report("whole", rank) for rank, job in enumerate(jobs)]
+
+
+def test_ranks_and_seeds(reports: list[dict[str, Any]]) -> None:
+    assert [(report["rank"], report["size"], report["seed"]) for report in reports] == [(0, 2, 3), (1, 2, 1003)]
+
+
+def test_kl_divergence_counts_once(reports: list[dict[str, Any]]) -> None:
+    expected = alone.kl_only()
+    for report in reports:
+        np.testing.assert_allclose(report["kl"], expected, rtol=1e-6)
+        difference = np.abs(np.array(report["kl of shard"]) / expected - 1)
+        assert (difference > 1e-3).any(), "the KL divergence divided by the shard's size must show"
+
+
+def test_two_workers_are_one_with_twice_the_batch(reports: list[dict[str, Any]]) -> None:
+    expected = alone.noise_free()
+    for report in reports:
+        np.testing.assert_allclose(report["noise free"]["sums"], expected, rtol=1e-6)
+
+
+def test_workers_end_every_epoch_with_equal_weights_and_logs(reports: list[dict[str, Any]]) -> None:
+    first, second = (report["case"] for report in reports)
+    assert first == second
+    assert len(set(first["digests"])) == 2
+    assert [report["case"]["steps"] for report in reports] == [6, 6], "25 examples: shards of 13 and 12, batches of 4"
+
+
+def test_the_case_is_one_of_serial_training(jobs: list[Job], reports: list[dict[str, Any]]) -> None:
+    case = load_case(jobs[0].folder / "case")
+    assert [item.number for item in case.files.iterations] == [3, 6]
+    assert [item.name for item in read_network(case).posteriors] == ["den/kernel", "logits/kernel"]
+    expected = reports[0]["case"]["moving_mean"]
+    np.testing.assert_allclose(case.checkpoint.read("norm/moving_mean"), expected, rtol=1e-6)
+
+
+def test_where_one_worker_stops_all_do_at_the_end_of_the_epoch(reports: list[dict[str, Any]]) -> None:
+    assert [report["steps until stopped"] for report in reports] == [4, 4]
+
+
+def test_equal_seeds_and_open_ports_are_told(jobs: list[Job], reports: list[dict[str, Any]]) -> None:
+    assert [len(report["warnings"]) for report in reports] == [1, 1]
+    assert ["opens ports on all network interfaces" in job.errors for job in jobs] == [True, False]
+
+
+def test_a_lost_worker_ends_the_job(jobs: list[Job]) -> None:
+    assert jobs[1].code == -9
+    assert jobs[0].code != 0
+    assert "EngineError: a worker was lost: " in jobs[0].errors
+
+
+def test_a_killed_job_goes_on_to_the_same_weights(jobs: list[Job], reports: list[dict[str, Any]]) -> None:
+    done = cluster_job(jobs[0].folder, "multiworker", "resume", ("worker", "worker"))
+    assert [job.code for job in done] == [0, 0], done[0].errors[-3000:]
+    expected = reports[0]["noise free"]
+    for rank in range(2):
+        resumed = done[rank].report("resume", rank)["noise free"]
+        assert resumed["digests"] == expected["digests"][2:]
+        assert resumed["sums"] == expected["sums"]
