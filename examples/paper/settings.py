@@ -14,6 +14,7 @@ class Setting(NamedTuple):
         image_shape: Rows, columns and channels of the pictures.
         scale_mean: Mean of the initial untransformed scales.
         optimizer: Name in tf_keras.optimizers.
+        epsilon: The optimizer's; TensorFlow 1's default, which the paper had.
         learning_rate: Of one worker.
         rate_per_worker: Whether the learning rate is multiplied by the number of workers.
         batch: Examples of a step on one worker.
@@ -25,6 +26,7 @@ class Setting(NamedTuple):
     image_shape: tuple[int, int, int]
     scale_mean: float
     optimizer: str
+    epsilon: float
     learning_rate: float
     rate_per_worker: bool
     batch: int
@@ -37,6 +39,7 @@ _CIFAR = Setting(
     image_shape=(32, 32, 3),
     scale_mean=-9.0,
     optimizer="Adam",
+    epsilon=1e-8,
     learning_rate=1e-4,
     rate_per_worker=True,
     batch=256,
@@ -48,12 +51,13 @@ _MNIST = Setting(
     image_shape=(28, 28, 1),
     scale_mean=-3.0,
     optimizer="RMSprop",
+    epsilon=1e-10,  # Keras' own, 1e-7, is larger than the squared gradients of the divergence, which it would stop
     learning_rate=1e-3,
     rate_per_worker=False,
     batch=100,
-    epochs=40,
+    epochs=24,
     kl_anneal_epochs=0.0,
-    final_rate=0.01,
+    final_rate=1.0,
 )
 
 SETTINGS: dict[str, Setting] = {"vgg16": _CIFAR, "resnet18": _CIFAR, "bnn_conv": _MNIST, "bnn_fc": _MNIST}
