@@ -16,7 +16,22 @@ from bprune.signals import TerminatedError, install_handlers
 
 __all__ = ["cli", "main", "run"]
 
-_COMMANDS = ("inspect", "prune", "infer", "sweep", "metrics", "compare", "verify", "bench", "plot", "report", "doctor")
+_COMMANDS = (
+    "inspect",
+    "prune",
+    "infer",
+    "sweep",
+    "metrics",
+    "compare",
+    "verify",
+    "bench",
+    "plot",
+    "report",
+    "doctor",
+    "plan",
+    "run-task",
+    "collect",
+)
 
 
 class _LazyGroup(click.Group):
@@ -28,7 +43,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"bprune.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"bprune.commands.{cmd_name.replace('-', '_')}").command
         return command
 
 

@@ -29,6 +29,7 @@ ROOMS = (
     "judgement",
     "plots",
     "report",
+    "jobs",
 )
 HEAVY = ("numpy", "matplotlib", "numba", "tensorflow", "tensorflow_probability", "tf_keras", "h5py", "scipy", "rich")
 

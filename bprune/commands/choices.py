@@ -311,7 +311,7 @@ class RunChoice:
         from bprune.pages import release_program_pages
         from bprune.results.record import new_run, record_draws
 
-        if workers is not None:
+        if workers is not None and self.engine != "graph":  # which is refused
             workers.begin(begin)
         prepared = self.prepare(case, network, masks, tell)
         dataset = data.read(case, prepared.engine)

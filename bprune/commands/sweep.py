@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bprune.metrics import Estimate
     from bprune.posterior import Network
 
-__all__ = ["command"]
+__all__ = ["DrawsChoice", "GridChoice", "command", "draws_options", "grid_options", "with_activations"]
 
 _SHOWN = {"classification": ("accuracy", "nll", "ece"), "regression": ("rmse", "nll", "crps")}
 
@@ -184,7 +184,7 @@ def command(
         if workers is not None:
             workers.begin(begin)
         network = read_network(case)
-        grid = _with_activations(grid, data, case, network)
+        grid = with_activations(grid, data, case, network)
         prepared = prepare_draws(case, network, network.masks, draws)
         for line in prepared.plan.lines:
             tell.assumption(line)
@@ -218,7 +218,7 @@ def command(
         _print(sweep, [target, table, picture])
 
 
-def _with_activations(grid: Grid, data: DataChoice, case: Case, network: Network) -> Grid:
+def with_activations(grid: Grid, data: DataChoice, case: Case, network: Network) -> Grid:
     """The grid with activations on the first examples, where the criterion needs them."""
     rule = grid.rule
     context = data.measured(rule.criterion, rule.context, case, network)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bprune.arrays import AnyArray, read_only
 from bprune.case.task import Task
 from bprune.engines.base import Draws, Engine
-from bprune.engines.choose import EngineName
+from bprune.engines.choose import EngineName, Prepared
 from bprune.inference.adaptive import Summary, run_until_settled
 from bprune.inference.amount import Amount
 from bprune.inference.kept import KeptDraws, KeptSummaries
@@ -20,7 +20,7 @@ from bprune.scale.divide import Share
 from bprune.scale.worker import go_on, kept, working
 from bprune.start import start_tensorflow
 
-__all__ = ["Done", "begin", "do_share", "run_share"]
+__all__ = ["Done", "begin", "do_share", "prepared_for", "run_share"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +64,22 @@ def run_share(recipe: Recipe, amount: Amount, share: Share, inputs: AnyArray, la
     """
     begin()
     with working:
-        is_graph = recipe.engine == EngineName.GRAPH.value  # its noise goes on from call to call
-        prepared = recipe.prepare() if is_graph else kept(recipe.digest, recipe.prepare)
+        prepared = prepared_for(recipe)
         draws, summary, counts = do_share(
             prepared.engine, prepared.origin.case.task, recipe.examples, amount, share, inputs, labels, go_on
         )
         return Done(draws, summary, counts, dict(prepared.plan.after))
+
+
+def prepared_for(recipe: Recipe) -> Prepared:
+    """The engine of a recipe, as it is at first; it is kept for another share, but for the graph's.
+
+    Raises:
+        InputError: If the case is not what it was any more.
+        EngineError: If the engine is another one here.
+    """
+    is_graph = recipe.engine == EngineName.GRAPH.value  # its noise goes on from call to call
+    return recipe.prepare() if is_graph else kept(recipe.digest, recipe.prepare)
 
 
 def do_share(

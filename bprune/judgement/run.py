@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,10 @@ from bprune.results.record import given_data, load_data
 from bprune.scale.workers import Executor, Workers, open_workers
 from bprune.versions import library_versions
 
-__all__ = ["Grid", "run_sweep", "sweep"]
+__all__ = ["Given", "Grid", "SweepRun", "header_of", "run_sweep", "sweep"]
+
+Given = Callable[[Level], tuple[Mapping[str, int], Predictions]]
+"""Predictions that others have made of a network, with the numbers of `bprune.engines.plan.Plan.after`."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +114,14 @@ def run_sweep(
         thresholds=grid.thresholds,
         allow_empty_layers=grid.allow_empty_layers,
     )
-    run = _Run(study, prepared, grid, levels, Record(out, overwrite), workers, progress)
-    run.measure_grid(_header(study, prepared, grid, levels, command))
+    run = SweepRun(study, prepared, grid, levels, Record(out, overwrite), progress, workers=workers)
+    run.measure_grid(header_of(study, prepared, grid, levels, command))
     found = run.search() if grid.budget is not None else None
     run.measure_times()
     return run.finish(found), found
 
 
-def _header(study: Study, prepared: Prepared, grid: Grid, levels: Levels, command: str) -> dict[str, Any]:
+def header_of(study: Study, prepared: Prepared, grid: Grid, levels: Levels, command: str) -> dict[str, Any]:
     """All that a sweep says but its points."""
     rule = grid.rule
     return {
@@ -144,8 +147,19 @@ def _header(study: Study, prepared: Prepared, grid: Grid, levels: Levels, comman
     }
 
 
-class _Run:
-    """A sweep that is being run: its parts, and how far it is."""
+class SweepRun:
+    """A sweep that is being run: its parts, and how far it is.
+
+    Args:
+        study: Case, data and draws, without a reference.
+        prepared: The engine of the whole network.
+        grid: What is swept.
+        levels: Its networks.
+        record: The points so far.
+        progress: Told the share of the work that is done.
+        workers: Who measures points; None for this process.
+        given: The predictions, where others have made all of them.
+    """
 
     def __init__(
         self,
@@ -154,11 +168,13 @@ class _Run:
         grid: Grid,
         levels: Levels,
         record: Record,
-        workers: Workers | None,
         progress: Progress,
+        *,
+        workers: Workers | None = None,
+        given: Given | None = None,
     ) -> None:
         self._study, self._prepared, self._grid, self._levels = study, prepared, grid, levels
-        self._record, self._workers, self._progress = record, workers, progress
+        self._record, self._workers, self._given, self._progress = record, workers, given, progress
         self._header: dict[str, Any] = {}
         self._done, self._total = 0, 1
 
@@ -173,7 +189,10 @@ class _Run:
             return
         self._refer()
         missing = [level for level in missing if not self._known(level)]
-        if self._workers is None:
+        if self._given is not None:
+            for level in missing:
+                self._keep(measure_level(self._study, level, *self._given(level)))
+        elif self._workers is None:
             for level in missing:
                 self._measure(level)
         else:
@@ -188,7 +207,7 @@ class _Run:
         if self._study.reference is not None:
             return
         whole = self._levels.levels[0]
-        predictions = self._predict(self._prepared)
+        predictions = self._predict(self._prepared) if self._given is None else self._given(whole)[1]
         if self._known(whole) is None:
             point = measure_level(self._study, whole, self._prepared.plan.after, predictions)
             self._keep(replace(point, draw_us=time_draws(self._prepared.engine, self._study.data)))

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from bprune.scale.cores import share_cores
 
@@ -21,6 +21,7 @@ class StoppedError(Exception):
 _events: list[Any] = []
 _kept: dict[str, Any] = {}
 _KEPT = 2
+_Made = TypeVar("_Made")
 working = threading.RLock()
 """Held by a call that draws: engines are not made for two threads, and use all cores of their process already."""
 
@@ -63,7 +64,7 @@ def go_on(share: float) -> None:
         raise StoppedError
 
 
-def kept(key: str, make: Callable[[], Any]) -> Any:
+def kept(key: str, make: Callable[[], _Made]) -> _Made:
     """What a process makes once and uses again; the last two things are kept.
 
     Args:
@@ -75,4 +76,5 @@ def kept(key: str, make: Callable[[], Any]) -> Any:
             for old in list(_kept)[: len(_kept) + 1 - _KEPT]:
                 del _kept[old]
             _kept[key] = make()
-        return _kept[key]
+        made: _Made = _kept[key]
+        return made
