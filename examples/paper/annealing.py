@@ -20,6 +20,7 @@ class KlAnnealing(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, weight: Any, final: float, epochs: float) -> None:
         super().__init__()
+        self._supports_tf_logs = True
         self._weight = weight
         self._final = final
         self._epochs = epochs

@@ -30,7 +30,8 @@ COLUMNS = (
 """Of an epoch: its number, from 1; the steps; the examples that all workers together used; the wall time of the steps,
 validation left out; examples per second, and their standard deviation over steps; means over the epoch; the accuracy of
 one draw on the validation data. The first step after a start also compiles: it counts in `seconds`, but not in
-`samples_per_s`. What cannot be told is empty: `samples_per_s` of one step, `val_accuracy` without validation."""
+`samples_per_s`. With asynchronous steps the first epoch does not count there. What cannot be told is empty: the
+deviation of asynchronous steps, `samples_per_s` of one step, `val_accuracy` without validation."""
 
 
 class TrainingLog(tf_keras.callbacks.Callback):  # type: ignore[misc]
@@ -41,14 +42,25 @@ class TrainingLog(tf_keras.callbacks.Callback):  # type: ignore[misc]
         header: What `training.json` says.
         samples_per_step: Examples that all workers together use in a step.
         chief: Whether this process writes.
+        asynchronous: Whether steps go on while the next ones start, so that an epoch alone can be timed.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any], samples_per_step: int, chief: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: Mapping[str, Any],
+        samples_per_step: int,
+        *,
+        chief: bool,
+        asynchronous: bool = False,
+    ) -> None:
         super().__init__()
+        self._supports_tf_logs = True
         self._folder = folder
         self._header = header
         self._samples = samples_per_step
         self._chief = chief
+        self._asynchronous = asynchronous
         self._rows: list[dict[str, Any]] = []
         self._started = False
         self._begin_s = self._last_s = 0.0
@@ -75,6 +87,8 @@ class TrainingLog(tf_keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write both files."""
         logs = logs or {}
+        if self._asynchronous:
+            self._time_whole_epoch()
         rates = [self._samples / max(duration_s, 1e-9) for duration_s in self._timed_s]
         row = {
             "epoch": epoch + 1,
@@ -82,7 +96,9 @@ class TrainingLog(tf_keras.callbacks.Callback):  # type: ignore[misc]
             "samples": self._steps * self._samples,
             "seconds": _rounded(self._last_s - self._begin_s),
             "samples_per_s": _rounded(self._samples * len(rates) / sum(self._timed_s)) if rates else "",
-            "samples_per_s_stddev": _rounded(statistics.stdev(rates)) if len(rates) > 1 else "",
+            "samples_per_s_stddev": _rounded(statistics.stdev(rates))
+            if len(rates) > 1 and not self._asynchronous
+            else "",
             **{name: _rounded(logs[name]) if name in logs else "" for name in COLUMNS[-3:]},
         }
         self._rows.append(row)
@@ -90,6 +106,12 @@ class TrainingLog(tf_keras.callbacks.Callback):  # type: ignore[misc]
             header = json.dumps(self._header, indent=2) + "\n"
             write_text(self._folder / HEADER_FILE, header, overwrite=True)
             write_text(self._folder / ROWS_FILE, self._text(), overwrite=True)
+
+    def _time_whole_epoch(self) -> None:
+        """Put the mean time in place of what was taken when the steps were handed out."""
+        self._last_s = time.perf_counter()
+        mean_s = (self._last_s - self._begin_s) / max(1, self._steps)
+        self._timed_s = [mean_s] * self._steps if self._rows else []
 
     def _written(self) -> list[dict[str, Any]]:
         path = self._folder / ROWS_FILE

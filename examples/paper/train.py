@@ -43,6 +43,7 @@ class Plan:
         bayesian: Whether its layers have posteriors.
         setting: The network's setting, with what the command line changed.
         learning_rate: At the start, for all workers.
+        batches_per_step: One of each worker, or one alone with parameter servers, where workers take turns.
         steps_per_epoch: Steps of an epoch.
         kl_weight: beta; 1 is the evidence lower bound.
         seed: Seed of initial values and noise.
@@ -53,6 +54,7 @@ class Plan:
     bayesian: bool
     setting: Setting
     learning_rate: float
+    batches_per_step: int
     steps_per_epoch: int
     kl_weight: float
     seed: int
@@ -67,11 +69,12 @@ def plan(options: argparse.Namespace, images: Images, workers: Any) -> Plan:
     """
     given = {name: getattr(options, name) for name in Setting._fields if getattr(options, name, None) is not None}
     setting = SETTINGS[options.model]._replace(**given)
-    factor = workers.size if setting.rate_per_worker and options.learning_rate is None else 1
-    whole = len(images.x_train) // (setting.batch * workers.size)
+    together = 1 if workers.mode is Mode.PS else workers.size
+    factor = together if setting.rate_per_worker and options.learning_rate is None else 1
+    whole = len(images.x_train) // (setting.batch * together)
     if not whole:
         raise UsageError(
-            f"{len(images.x_train)} examples are not enough for a batch of {setting.batch} on each of {workers.size} "
+            f"{len(images.x_train)} examples are not enough for a batch of {setting.batch} on each of {together} "
             "workers",
             hint="Choose a smaller --batch.",
         )
@@ -80,6 +83,7 @@ def plan(options: argparse.Namespace, images: Images, workers: Any) -> Plan:
         not options.deterministic,
         setting,
         learning_rate=setting.learning_rate * factor,
+        batches_per_step=together,
         steps_per_epoch=options.steps_per_epoch or whole,
         kl_weight=1.0 if options.kl_weight is None else options.kl_weight,
         seed=options.seed,
@@ -162,14 +166,18 @@ def train(options: argparse.Namespace, workers: Any) -> None:
         )
 
     data = workers.dataset(shard)
-    kept = options.validation_examples
-    x_test, y_test = images.x_test[:kept], images.y_test[:kept]
     with workers.scope():
         model, callbacks = make_model(chosen, len(images.x_train), workers)
     header = describe(chosen, model, workers, images)
     heldout = (pixels(images.x_test, shape), images.y_test) if workers.is_chief else None
     callbacks += [
-        TrainingLog(options.out, header, chosen.setting.batch * workers.size, workers.is_chief),
+        TrainingLog(
+            options.out,
+            header,
+            chosen.setting.batch * chosen.batches_per_step,
+            chief=workers.is_chief,
+            asynchronous=workers.mode is Mode.PS,
+        ),
         BPruneCallback(options.out, every_epochs=1, keep=2, heldout=heldout),
     ]
     workers.fit(
@@ -178,12 +186,18 @@ def train(options: argparse.Namespace, workers: Any) -> None:
         epochs=chosen.setting.epochs,
         steps_per_epoch=chosen.steps_per_epoch,
         callbacks=callbacks,
-        validation_data=ordered_batches(x_test, y_test, batch=chosen.setting.batch, shape=shape)
-        if len(x_test)
-        else None,
+        validation_data=validation(options.validation_examples, images, chosen, workers),
         resume_dir=options.out / STATE,
         verbose=2,
     )
+
+
+def validation(examples: int | None, images: Images, chosen: Plan, workers: Any) -> Any | None:
+    """Batches of the first test examples; None where none are wanted, or with parameter servers."""
+    if examples == 0 or (examples is None and workers.mode is Mode.PS):
+        return None
+    pictures, labels = images.x_test[:examples], images.y_test[:examples]
+    return ordered_batches(pictures, labels, batch=chosen.setting.batch, shape=INPUT_SHAPES[chosen.model])
 
 
 def check_out(out: Path, resume: bool) -> None:
@@ -251,7 +265,12 @@ def parse() -> argparse.Namespace:
     add("--kl-weight", type=real(0.0), metavar="B", help="weight of the KL divergence, by N examples; default: 1")
     add("--kl-anneal-epochs", type=real(0.0), metavar="E", help="let the weight rise over E epochs; default: 50 or 0")
     add("--augment", action="store_true", help="shift and mirror the pictures (CIFAR-10)")
-    add("--validation-examples", type=whole(0), metavar="N", help="test examples after each epoch; default: all")
+    add(
+        "--validation-examples",
+        type=whole(0),
+        metavar="N",
+        help="test examples after each epoch; default: all, with ps none",
+    )
     add("--seed", type=whole(0), default=0)
     options = parser.parse_args()
     if options.deterministic and (options.kl_weight is not None or options.kl_anneal_epochs is not None):

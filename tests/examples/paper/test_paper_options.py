@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bprune.errors import UsageError
+from bprune.training.distribute import Mode
 from examples.paper import train
 from examples.paper.annealing import KlAnnealing
 from examples.paper.data import Images
@@ -30,9 +31,11 @@ def images(count: int) -> Images:
     return Images("test", values, np.zeros(count, int), values[:1], np.zeros(1, int))
 
 
-def planned(monkeypatch: pytest.MonkeyPatch, examples: int, workers: int, *arguments: str) -> train.Plan:
+def planned(
+    monkeypatch: pytest.MonkeyPatch, examples: int, workers: int, *arguments: str, mode: Mode = Mode.MPI
+) -> train.Plan:
     options = parsed(monkeypatch, *arguments)
-    return train.plan(options, images(examples), SimpleNamespace(size=workers))
+    return train.plan(options, images(examples), SimpleNamespace(size=workers, mode=mode))
 
 
 def test_each_network_has_the_papers_choices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +48,11 @@ def test_each_network_has_the_papers_choices(monkeypatch: pytest.MonkeyPatch) ->
         chosen = planned(monkeypatch, 5000, 4, "--model", model)
         assert (chosen.learning_rate, chosen.steps_per_epoch) == (1e-3, 12)
         assert (chosen.setting.optimizer, chosen.setting.batch, chosen.setting.scale_mean) == ("RMSprop", 100, -3.0)
+
+
+def test_workers_that_take_turns_make_steps_of_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = planned(monkeypatch, 5000, 4, "--model", "vgg16", mode=Mode.PS)
+    assert (chosen.batches_per_step, chosen.steps_per_epoch, chosen.learning_rate) == (1, 19, 1e-4)
 
 
 def test_options_go_before_the_papers_choices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +170,17 @@ def test_steps_are_timed_without_compilation_and_validation(tmp_path: Path, monk
     run_epoch(again, clock, 1, [9.0], loss=1.0, accuracy=1.0)
     assert rows_of(tmp_path)[0] == first
     assert list(rows_of(tmp_path)[1].values()) == ["2", "1", "8", "9.0", "", "", "1.0", "1.0", ""]
+
+
+def test_asynchronous_steps_are_timed_by_the_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    log = TrainingLog(tmp_path, {}, samples_per_step=8, chief=True, asynchronous=True)
+    run_epoch(log, clock, 0, [20.0, 0.0], loss=3.0)
+    run_epoch(log, clock, 1, [0.0, 0.0], loss=2.0)
+    first, second = rows_of(tmp_path)
+    assert list(first.values())[1:7] == ["2", "16", "70.0", "", "", "3.0"]
+    assert list(second.values())[1:7] == ["2", "16", "50.0", "0.32", "", "2.0"]  # of 16 examples in 50 s
 
 
 def test_only_the_chief_writes_the_log(tmp_path: Path) -> None:
