@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +21,23 @@ if TYPE_CHECKING:
     from bprune.judgement import Budget
     from bprune.posterior import Network
     from bprune.pruning import Context, Criterion, Plan, Rule
-    from bprune.results import Results
-    from bprune.scale import Workers
 
-__all__ = ["BudgetChoice", "CaseChoice", "CriterionChoice", "DataChoice", "RuleChoice", "RunChoice", "parse_pairs"]
+__all__ = [
+    "BudgetChoice",
+    "CaseChoice",
+    "CasesChoice",
+    "CriterionChoice",
+    "DataChoice",
+    "RuleChoice",
+    "RunChoice",
+    "parse_pairs",
+]
 
 
 @dataclass(frozen=True)
-class CaseChoice:
-    """Which case, and how to read it."""
+class ReadingChoice:
+    """How to read a case."""
 
-    case_dir: Path
     checkpoint: str | None
     input_op: str | None
     output_op: str | None
@@ -40,15 +45,8 @@ class CaseChoice:
     feed: tuple[str, ...]
     trust_graph: bool
 
-    def load(self) -> Case:
-        """Load the case that the user named."""
-        return self._load(self.case_dir, self.checkpoint)
-
-    def load_pruned(self, folder: Path) -> Case:
-        """Load the case that was just made of it, in the same way."""
-        return self._load(folder, None)
-
-    def _load(self, folder: Path, checkpoint: str | None) -> Case:
+    def read(self, folder: Path, checkpoint: str | None) -> Case:
+        """Load the case in a folder."""
         from bprune.case import load_case
 
         return load_case(
@@ -60,6 +58,36 @@ class CaseChoice:
             feeds=parse_pairs("--feed", self.feed),
             trust_graph=self.trust_graph,
         )
+
+
+@dataclass(frozen=True)
+class CaseChoice(ReadingChoice):
+    """Which case, and how to read it."""
+
+    case_dir: Path
+
+    def load(self) -> Case:
+        """Load the case that the user named."""
+        return self.read(self.case_dir, self.checkpoint)
+
+    def load_pruned(self, folder: Path) -> Case:
+        """Load the case that was just made of it, in the same way."""
+        return self.read(folder, None)
+
+
+@dataclass(frozen=True)
+class CasesChoice(ReadingChoice):
+    """Which cases, and how to read all of them."""
+
+    case_dirs: tuple[Path, ...]
+
+    def load(self) -> list[Case]:
+        """Load the cases that the user named; several must be fit for one ensemble."""
+        from bprune.results.ensemble import check_members
+
+        cases = [self.read(folder, self.checkpoint) for folder in self.case_dirs]
+        check_members(cases)
+        return cases
 
 
 @dataclass(frozen=True)
@@ -266,8 +294,13 @@ class RunChoice:
         """The number of draws in words."""
         return f"{'' if self.stopping() is None else 'at most '}{self.most_draws} draws"
 
-    def prepare(self, case: Case, network: Network, masks: Mapping[str, BoolArray], tell: Output) -> Prepared:
-        """The engine that was chosen, ready to draw; what it does is told with -v, why auto takes the graph always."""
+    def prepare(
+        self, case: Case, network: Network, masks: Mapping[str, BoolArray], tell: Output, *, seed: int | None = None
+    ) -> Prepared:
+        """The engine that was chosen, ready to draw; what it does is told with -v, why auto takes the graph always.
+
+        `seed` is that of a member of an ensemble, where it has its own.
+        """
         from bprune.engines.choose import prepare_engine
         from bprune.inference.antithetic import check_pairs, pair_draws
 
@@ -281,7 +314,7 @@ class RunChoice:
             case,
             network,
             masks,
-            seed=self.seed,
+            seed=self.seed if seed is None else seed,
             name=self.engine,
             sampling=None if self.sampling == "auto" else self.sampling,
             precision=self.precision,
@@ -293,58 +326,6 @@ class RunChoice:
         for line in prepared.plan.lines:
             tell.assumption(line)
         return prepared
-
-    def record(
-        self,
-        case: Case,
-        network: Network,
-        masks: Mapping[str, BoolArray],
-        data: DataChoice,
-        out: Path,
-        *,
-        rule: Rule | None,
-        tell: Output,
-        workers: Workers | None = None,
-    ) -> Results:
-        """Run MC inference into a results file; where the number of draws is not fixed they are not stored."""
-        from bprune.inference.share import begin
-        from bprune.pages import release_program_pages
-        from bprune.results.record import new_run, record_draws
-
-        if workers is not None and self.engine != "graph":  # which is refused
-            workers.begin(begin)
-        prepared = self.prepare(case, network, masks, tell)
-        dataset = data.read(case, prepared.engine)
-        for note in dataset.notes:
-            tell.assumption(note)
-        stopping = self.stopping()
-        run = new_run(
-            case,
-            prepared,
-            mc_iters=self.most_draws,
-            seed=self.seed,
-            rule=rule,
-            command=" ".join(["bprune", *sys.argv[1:]]),
-            antithetic=self.antithetic,
-            stopping=stopping,
-        )
-        if stopping is not None and self.draws is None:
-            tell.notice("The number of draws differs between examples; the summary alone is stored.")
-        release_program_pages()  # of TensorFlow, which has read and checked the network
-        with tell.progress(f"{case.name}: {self.told_draws}") as progress:
-            return record_draws(
-                network,
-                prepared,
-                dataset,
-                out,
-                run,
-                stopping=stopping,
-                keep_draws=None if self.draws is None else self.draws == "all",
-                batch_size=self.batch_size,
-                workers=workers,
-                overwrite=self.overwrite,
-                progress=progress,
-            )
 
 
 def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, float]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bprune.commands.choices import CaseChoice, DataChoice, RuleChoice, RunChoice
-from bprune.commands.options import case_options, data_options, output_options, rule_options, run_options
-from bprune.commands.output import Output, metrics_json, number, print_json
+from bprune.commands.choices import CasesChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.options import cases_options, data_options, output_options, rule_options, run_options
+from bprune.commands.output import Output, members_json, metrics_json, number, print_json
 from bprune.commands.working import WorkersChoice, worker_options
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["command"]
 
 
 @click.command("infer")
-@case_options
+@cases_options
 @data_options
 @rule_options
 @run_options
@@ -37,7 +37,7 @@ __all__ = ["command"]
 )
 @output_options
 def command(
-    choice: CaseChoice,
+    choice: CasesChoice,
     data: DataChoice,
     pruning: RuleChoice,
     run: RunChoice,
@@ -47,6 +47,10 @@ def command(
     tell: Output,
 ) -> None:
     """Run MC inference: draw the weights many times and average the predictions.
+
+    With several --case-dir the networks are an ensemble: its prediction is the mean over members and draws, and its
+    uncertainty is split into what members doubt and what they disagree about. All options hold for every member; so
+    does the number of draws.
 
     With --threshold, --sparsity or --criterion weights are pruned on the fly, as `bprune prune` would, and no case is
     written.
@@ -59,26 +63,22 @@ def command(
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters 400 --draws none
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mc-iters auto --max-mc-iters 2000
       bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --ood-data letters.npz
+      bprune infer --case-dir runs/member_0 --case-dir runs/member_1 --out ensemble.h5
       mpiexec -n 9 bprune infer --case-dir runs/mnist --data mnist.npz --scale 255 --mpi
     """
     with working.open() as workers, tell.tensorflow():
-        from bprune.posterior import read_network
+        from bprune.commands.members import choose, record
 
-        rule = pruning.rule() if pruning.is_given else None
-        case = choice.load()
-        network = read_network(case)
-        masks = pruning.plan(rule, case, network, data, tell).masks if rule is not None else network.masks
-        target = out if out is not None else Path(f"{case.name}-results.h5")
+        cases = choice.load()
+        networks = choose(cases, pruning, data, tell)
+        target = out if out is not None else Path(f"{cases[0].name if len(cases) == 1 else 'ensemble'}-results.h5")
         ood_target = target.with_name(f"{target.stem}-ood{target.suffix}")
         if ood_data is not None:
-            _check_ood(case, ood_target, overwrite=run.overwrite)
-        with run.record(case, network, masks, data, target, rule=rule, tell=tell, workers=workers) as results:
+            _check_ood(cases[0], ood_target, overwrite=run.overwrite)
+        with record(run, networks, data, target, tell, workers) as results:
             text, content = results.describe(), _content(results)
             if ood_data is not None:
-                other = data.other(ood_data)
-                with run.record(
-                    case, network, masks, other, ood_target, rule=rule, tell=tell, workers=workers
-                ) as found:
+                with record(run, networks, data.other(ood_data), ood_target, tell, workers) as found:
                     aurocs = results.metrics((), ood=found)
                 content |= {"ood_results": str(ood_target), "ood_metrics": metrics_json(aurocs)}
                 text += _ood_text(aurocs, len(found.summary.mean), ood_target)
@@ -131,4 +131,5 @@ def _content(results: Results) -> dict[str, Any]:
         "weights": sum(layer.weights for layer in results.layers),
         "nonzeros": sum(layer.nonzeros for layer in results.layers),
         "metrics": metrics_json(results.metrics(MAIN_METRICS[results.task])),
+        **members_json(results, MAIN_METRICS[results.task]),
     }

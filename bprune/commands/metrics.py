@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bprune.commands.options import output_options
-from bprune.commands.output import Output, metrics_json, number, print_json, print_table
+from bprune.commands.output import Output, members_json, metrics_json, number, print_json, print_table
 
 if TYPE_CHECKING:
     from bprune.metrics import Estimate
@@ -23,6 +23,8 @@ __all__ = ["command"]
 @output_options
 def command(results: Path, ood: Path | None, tell: Output) -> None:
     """Print every metric of a results file with two standard errors: of finite data and of finite draws.
+
+    Of an ensemble it tells the mean over members of their metrics too, and --json what each member has.
 
     With --ood, also how well uncertainty tells other examples from those of the file (AUROC). Files of older versions
     have no MC errors.
@@ -45,7 +47,7 @@ def command(results: Path, ood: Path | None, tell: Output) -> None:
     if tell.as_json:
         print_json(content)
     elif not tell.quiet:
-        _print(metrics, titles)
+        _print(metrics, titles, content)
         if content["labels"] is False:
             tell.notice("The file has no labels, so metrics that need them are left out.")
 
@@ -61,6 +63,7 @@ def _content(results: Results, ood: Path | None, metrics: dict[str, Estimate]) -
         "labels": results.labels is not None,
         "mean_draws": float(results.draws_made.mean()),
         "metrics": metrics_json(metrics),
+        **members_json(results),
     }
 
 
@@ -75,10 +78,13 @@ def _titles(results: Results) -> dict[str, tuple[str, str]]:
     }
 
 
-def _print(metrics: dict[str, Estimate], titles: dict[str, tuple[str, str]]) -> None:
+def _print(metrics: dict[str, Estimate], titles: dict[str, tuple[str, str]], content: dict[str, Any]) -> None:
+    columns, mean = ["metric", "", "unit", "value", "data stderr", "MC stderr"], content.get("mean_member")
     rows = []
     for name, item in metrics.items():
         title, unit = titles[name]
-        cells = (number(item.value), number(item.data_stderr), number(item.mc_stderr))
+        cells = [number(item.value), number(item.data_stderr), number(item.mc_stderr)]
+        if mean is not None:
+            cells.append(number(mean[name]) if name in mean else "")
         rows.append([name, title, "" if unit == "1" else unit, *cells])
-    print_table(["metric", "", "unit", "value", "data stderr", "MC stderr"], rows, text_columns=3)
+    print_table(columns + ([] if mean is None else ["mean member"]), rows, text_columns=3)

@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 
 import click
 
-from bprune.commands.choices import BudgetChoice, CaseChoice, CriterionChoice, DataChoice, RuleChoice, RunChoice
+from bprune.commands.choices import (
+    BudgetChoice,
+    CaseChoice,
+    CasesChoice,
+    CriterionChoice,
+    DataChoice,
+    RuleChoice,
+    RunChoice,
+)
 from bprune.commands.output import Output
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "NumberOfDraws",
     "budget_options",
     "case_options",
+    "cases_options",
     "criterion_options",
     "data_options",
     "draw_parts",
@@ -61,16 +70,7 @@ def group_options(name: str, kind: type[Any], *options: Callable[[Any], Any]) ->
     return decorate
 
 
-case_options: Callable[[Any], Any] = group_options(
-    "choice",
-    CaseChoice,
-    click.option(
-        "--case-dir",
-        "case_dir",
-        type=click.Path(path_type=Path),
-        required=True,
-        help="The case: its directory, its checkpoint folder, a checkpoint prefix, or any file of it.",
-    ),
+_reading_parts: tuple[Callable[[Any], Any], ...] = (
     click.option("--checkpoint", metavar="NAME", help="Which iteration: its number or name. Default: the latest."),
     click.option("--input-op", metavar="NAME", help="The input operation, where the graph leaves a choice."),
     click.option("--output-op", metavar="NAME", help="The output operation, where the graph leaves a choice."),
@@ -82,7 +82,32 @@ case_options: Callable[[Any], Any] = group_options(
         "--trust-graph", is_flag=True, help="Run operations that are not on the allow-list. Your own graphs only."
     ),
 )
+"""How to read a case."""
+
+_CASE_HELP = "The case: its directory, its checkpoint folder, a checkpoint prefix, or any file of it."
+
+case_options: Callable[[Any], Any] = group_options(
+    "choice",
+    CaseChoice,
+    click.option("--case-dir", "case_dir", type=click.Path(path_type=Path), required=True, help=_CASE_HELP),
+    *_reading_parts,
+)
 """Which case: the argument `choice`."""
+
+cases_options: Callable[[Any], Any] = group_options(
+    "choice",
+    CasesChoice,
+    click.option(
+        "--case-dir",
+        "case_dirs",
+        type=click.Path(path_type=Path),
+        required=True,
+        multiple=True,
+        help=f"{_CASE_HELP} Repeated: an ensemble, whose members are averaged.",
+    ),
+    *_reading_parts,
+)
+"""Which cases: the argument `choice`."""
 
 data_options: Callable[[Any], Any] = group_options(
     "data",

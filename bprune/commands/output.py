@@ -18,8 +18,9 @@ from bprune.signals import raise_pending
 if TYPE_CHECKING:
     from bprune.inference.progress import Progress
     from bprune.metrics import Estimate
+    from bprune.results import Results
 
-__all__ = ["Output", "metrics_json", "number", "percent", "print_json", "print_table"]
+__all__ = ["Output", "members_json", "metrics_json", "number", "percent", "print_json", "print_table"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,30 @@ def print_json(content: Mapping[str, Any]) -> None:
 def metrics_json(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
     """Each metric as an object: value, data_stderr, mc_stderr."""
     return {name: asdict(item) for name, item in metrics.items()}
+
+
+def members_json(results: Results, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """What is said of an ensemble's members: `members`, each with record, weights and metrics, and `mean_member`.
+
+    Args:
+        results: The results; those of one network say nothing.
+        names: Names of the metrics; None takes all that apply.
+    """
+    from bprune.results.describe import mean_of_members, member_metrics
+
+    if not results.members:
+        return {}
+    each = member_metrics(results, names)
+    members = []
+    for number_, (record, metrics) in enumerate(zip(results.run.members, each, strict=True)):
+        layers = [layer for layer in results.layers if layer.member == number_]
+        counts = {
+            "weights": sum(layer.weights for layer in layers),
+            "nonzeros": sum(layer.nonzeros for layer in layers),
+        }
+        plan = json.loads(record.plan) if record.plan else None
+        members.append(asdict(record) | {"plan": plan} | counts | {"metrics": metrics_json(metrics)})
+    return {"members": members, "mean_member": mean_of_members(each)}
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:

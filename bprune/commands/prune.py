@@ -159,12 +159,13 @@ def _judge(plan: Plan, data: DataChoice, run: RunChoice, tell: Output) -> _Judge
 
 def _record(choice: CaseChoice, target: Path, data: DataChoice, run: RunChoice, tell: Output) -> _Judged | None:
     """The metrics of the pruned case, as it was written, with its results file; None where no labels are known."""
+    from bprune.commands.members import Chosen, record
     from bprune.metrics import MAIN_METRICS
     from bprune.posterior import read_network
 
     case = choice.load_pruned(target)
     network = read_network(case)
-    with run.record(case, network, network.masks, data, target / _RESULTS, rule=None, tell=tell) as results:
+    with record(run, [Chosen(case, network, network.masks)], data, target / _RESULTS, tell) as results:
         if results.labels is None:
             return None
         return _Judged(results.metrics(MAIN_METRICS[case.task]), float(results.draws_made.mean()))

@@ -1,4 +1,9 @@
-"""The MC run that ends for each example when its prediction is settled."""
+"""The MC run that ends for each example when its prediction is settled.
+
+The prediction of an ensemble is the mixture of its members, and so is what is tested: draw s of the ensemble is the
+mean over members of their draws s. These means are independent and have the mixture's mean, which is all that the tests
+ask for. An example has the same number of draws of every member.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,12 @@ from bprune.case.task import Task
 from bprune.engines.base import Draws, Engine
 from bprune.inference.progress import Progress, no_progress
 from bprune.inference.run import Blocks, Moments, more_draws, start_moments
+from bprune.inference.spread import Spread
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
 from bprune.inference.stopping import SequentialTest, Stopping, looks
+from bprune.metrics.predictions import average
 
-__all__ = ["CountingSink", "DrawsSome", "Summary", "group_size", "run_until_settled"]
+__all__ = ["CountingSink", "DrawsSome", "Summary", "group_size", "run_until_settled", "settle_members"]
 
 _STATE_BYTES = 64 << 20
 _GROUP = 2048
@@ -49,26 +56,44 @@ class _State:
 
     Attributes:
         examples: Their numbers in the run, `[example]`.
-        moments: Their statistics.
+        moments: Their statistics, of each member.
+        mixture: The spread of the means over members; None where there is one member.
         test: Their test.
     """
 
     examples: AnyArray
-    moments: Moments
+    moments: tuple[Moments, ...]
+    mixture: Spread | None
     test: SequentialTest
+
+    @property
+    def spread(self) -> Spread:
+        """What the test looks at; the mean is that of the summary, so that both name the same class."""
+        if self.mixture is None:
+            return self.moments[0].spread
+        return replace(self.mixture, mean=average([item.spread.mean.astype(np.float32) for item in self.moments]))
 
     def take(self, rows: AnyArray) -> _State:
         """Some of them."""
-        return _State(self.examples[rows], self.moments.take(rows), self.test.take(rows))
+        mixture = None if self.mixture is None else self.mixture.take(rows)
+        return _State(
+            self.examples[rows], tuple(item.take(rows) for item in self.moments), mixture, self.test.take(rows)
+        )
 
 
 class _Run:
     """The arguments of a run, and one of its steps."""
 
     def __init__(
-        self, engine: Engine, inputs: AnyArray, labels: AnyArray | None, blocks: Blocks, paired: bool, first: int
+        self,
+        engines: Sequence[Engine],
+        inputs: AnyArray,
+        labels: AnyArray | None,
+        blocks: Blocks,
+        paired: bool,
+        first: int,
     ) -> None:
-        self._engine, self._inputs, self._labels = engine, inputs, labels
+        self._engines, self._inputs, self._labels = engines, inputs, labels
         self._blocks, self._paired, self._first = blocks, paired, first
 
     def advance(self, state: _State, draws: range) -> _State:
@@ -82,24 +107,29 @@ class _Run:
     def _advance_batch(self, state: _State, draws: range) -> _State:
         rows = state.examples - self._first
         inputs, targets = self._inputs[rows], None if self._labels is None else self._labels[rows]
-        moments, test = state.moments, state.test
+        moments, mixture, test = state.moments, state.mixture, state.test
         at_once = self._draws_at_once(len(inputs))
         for first in range(draws.start, draws.stop, at_once):
             numbers = range(first, min(first + at_once, draws.stop))
-            made = self._draw(inputs, numbers, state.examples)
-            moments = more_draws(moments, made, targets, first)
-            test = test.update(_pair_means(made.values) if self._paired else made.values)
-        return _State(state.examples, moments, test)
+            made = [_draw(engine, inputs, numbers, state.examples) for engine in self._engines]
+            moments = tuple(more_draws(item, draws, targets, first) for item, draws in zip(moments, made, strict=True))
+            values = made[0].values
+            if mixture is not None:
+                values = average([item.values for item in made])
+                mixture = mixture.update(values)
+            test = test.update(_pair_means(values) if self._paired else values)
+        return _State(state.examples, moments, mixture, test)
 
     def _draws_at_once(self, examples: int) -> int:
         """Few examples take more draws in one call; all calls need about the same memory."""
         draws = min(self._blocks.draws * self._blocks.examples // examples, _MOST_DRAWS)
         return max(self._blocks.draws, draws - draws % 2)
 
-    def _draw(self, inputs: AnyArray, draws: range, examples: AnyArray) -> Draws:
-        if isinstance(self._engine, DrawsSome):
-            return self._engine.draw_some(inputs, draws, examples)
-        return self._engine.draw(inputs, draws, int(examples[0]))  # noise does not depend on the example's number
+
+def _draw(engine: Engine, inputs: AnyArray, draws: range, examples: AnyArray) -> Draws:
+    if isinstance(engine, DrawsSome):
+        return engine.draw_some(inputs, draws, examples)
+    return engine.draw(inputs, draws, int(examples[0]))  # noise does not depend on the example's number
 
 
 def group_size(engine: Engine) -> int:
@@ -148,40 +178,90 @@ def run_until_settled(
         SelfCheckError: If a value is not finite.
         OutputError: If the sink cannot write.
     """
-    run = _Run(engine, inputs, labels, blocks, paired, first_example)
-    size, first = group_size(engine), first_example
+    settle_members(
+        [engine],
+        inputs,
+        labels,
+        task,
+        stopping=stopping,
+        blocks=blocks,
+        sinks=[sink],
+        paired=paired,
+        first_example=first_example,
+        progress=progress,
+    )
+
+
+def settle_members(
+    engines: Sequence[Engine],
+    inputs: AnyArray,
+    labels: AnyArray | None,
+    task: Task,
+    *,
+    stopping: Stopping,
+    blocks: Blocks,
+    sinks: Sequence[CountingSink],
+    paired: bool = False,
+    first_example: int = 0,
+    progress: Progress = no_progress,
+) -> None:
+    """Draw every example by every member of an ensemble until the mixture is settled; see `run_until_settled`.
+
+    Args:
+        engines: The engine of each member.
+        inputs: See `run_until_settled`.
+        labels: See `run_until_settled`.
+        task: See `run_until_settled`.
+        stopping: See `run_until_settled`.
+        blocks: How to divide the work; for all members.
+        sinks: Where the results of each member go.
+        paired: See `run_until_settled`.
+        first_example: See `run_until_settled`; the group is that of the first member's engine.
+        progress: See `run_until_settled`.
+
+    Raises:
+        UsageError: If the rule does not fit the task, or there is half a pair.
+        EngineError: If a network cannot be run.
+        SelfCheckError: If a value is not finite.
+        OutputError: If a sink cannot write.
+    """
+    run = _Run(engines, inputs, labels, blocks, paired, first_example)
+    size, first, outputs = group_size(engines[0]), first_example, engines[0].output_size
     for start in range(first, first + len(inputs), size):
         numbers = np.arange(start, min(start + size, first + len(inputs)))
-        moments = start_moments(task, len(numbers), engine.output_size, paired=paired)
-        state = _State(numbers, moments, stopping.start(task, len(numbers), engine.output_size))
+        moments = tuple(start_moments(task, len(numbers), outputs, paired=paired) for _ in engines)
+        mixture = Spread.start(len(numbers), outputs, paired=paired) if len(engines) > 1 else None
+        state = _State(numbers, moments, mixture, stopping.start(task, len(numbers), outputs))
 
         def tell(share: float, start: int = start, examples: int = len(numbers)) -> None:
             progress((start - first + examples * share) / len(inputs))
 
-        summary, counts = _settle(run, state, stopping.max_mc_iters, tell)
-        sink.add_summary(start, summary, draws=counts)
+        summaries, counts = _settle(run, state, stopping.max_mc_iters, tell)
+        for sink, summary in zip(sinks, summaries, strict=True):
+            sink.add_summary(start, summary, draws=counts)
 
 
-def _settle(run: _Run, state: _State, largest: int, progress: Progress) -> tuple[Summary, AnyArray]:
-    """Draw until all examples of a state are settled; their summary, and the number of draws of each."""
+def _settle(run: _Run, state: _State, largest: int, progress: Progress) -> tuple[tuple[Summary, ...], AnyArray]:
+    """Draw until all examples of a state are settled; their summary by each member, and the number of draws of each."""
     examples, first, made = len(state.examples), int(state.examples[0]), 0
     counts = np.zeros(examples, np.int64)
-    done: list[tuple[AnyArray, Summary]] = []
+    done: list[tuple[AnyArray, tuple[Summary, ...]]] = []
     for number, look in enumerate(looks(largest), start=1):
         state = run.advance(state, range(made, look))
         made = look
-        test, ends = state.test.look(state.moments.spread, number)
+        test, ends = state.test.look(state.spread, number)
         state, ends = replace(state, test=test), ends | (look == largest)
         if ends.any():
             ended = state.take(np.flatnonzero(ends))
             counts[ended.examples - first] = look
-            done.append((ended.examples, ended.moments.summary()))
+            done.append((ended.examples, tuple(item.summary() for item in ended.moments)))
             state = state.take(np.flatnonzero(~ends))
         progress(1.0 - len(state.examples) / examples * (1.0 - look / largest))
         if not len(state.examples):
             break
     order = np.argsort(np.concatenate([numbers for numbers, _ in done]))
-    return _rows(_joined([summary for _, summary in done]), order), counts
+    members = _joined([summaries for _, summaries in done])
+    return tuple(_rows(summary, order) for summary in members), counts
 
 
 def _pair_means(values: FloatArray) -> FloatArray:

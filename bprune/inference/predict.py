@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from bprune.metrics.blocks import block_draws
 from bprune.metrics.predictions import ClassPredictions, Predictions, ValuePredictions
 from bprune.scale.workers import Workers
 
-__all__ = ["predict", "predictions_of"]
+__all__ = ["mixture_of", "predict", "predictions_of"]
 
 
 def predict(
@@ -94,6 +95,17 @@ def predictions_of(
         block_vote_share=block_vote_share,
         block_draws=counts,
     )
+
+
+def mixture_of(members: Sequence[Predictions]) -> Predictions:
+    """The predictions of an ensemble, every member with the same weight.
+
+    Args:
+        members: Those of its members; see `bprune.metrics.predictions.ClassPredictions.mixture`.
+    """
+    kind: Any = type(members[0])
+    mixed: Predictions = kind.mixture(members)
+    return mixed
 
 
 def _blocks_first(values: AnyArray | None) -> Any:

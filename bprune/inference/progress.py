@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from bprune.engines.compilation import CompilationClock
 
-__all__ = ["Display", "Progress", "no_progress", "show_progress"]
+__all__ = ["Display", "Progress", "no_progress", "parts_of", "show_progress"]
 
 _LINE_SHARE = 0.1
 _LINE_SECONDS = 30.0
@@ -28,6 +28,20 @@ class Progress(Protocol):
             share: The share of the work that is done, in [0, 1].
         """
         ...
+
+
+def parts_of(progress: Progress, parts: int) -> list[Progress]:
+    """What tells each of several equal parts of the work, one after the other.
+
+    Args:
+        progress: Told the share of the whole.
+        parts: How many parts there are.
+    """
+
+    def teller(number: int) -> Progress:
+        return lambda share: progress((number + share) / parts)
+
+    return [teller(number) for number in range(parts)]
 
 
 class Display(Progress, Protocol):

@@ -7,6 +7,7 @@ never logits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +23,17 @@ from bprune.inference.statistics import (
     RegressionSummary,
 )
 
-__all__ = ["DEFAULT_MC_ITERS", "Blocks", "Moments", "Sink", "choose_blocks", "more_draws", "run_draws", "start_moments"]
+__all__ = [
+    "DEFAULT_MC_ITERS",
+    "Blocks",
+    "Moments",
+    "Sink",
+    "choose_blocks",
+    "more_draws",
+    "run_draws",
+    "smallest",
+    "start_moments",
+]
 
 Moments = ClassificationMoments | RegressionMoments
 """Running statistics of either task."""
@@ -118,6 +129,11 @@ def choose_blocks(
     most = min(most, many, engine.most_draws)
     draws = max(1, min(mc_iters, most, _DRAWS_BYTES // (4 * count * engine.output_size)))
     return Blocks(count, max(2, draws - draws % 2) if paired else draws)
+
+
+def smallest(blocks: Sequence[Blocks]) -> Blocks:
+    """The smallest of some divisions, where several engines work on the same examples and draws."""
+    return Blocks(min(item.examples for item in blocks), min(item.draws for item in blocks))
 
 
 def run_draws(

@@ -30,7 +30,7 @@ from bprune.posterior.recognise import read_network
 from bprune.pruning.counts import count_layers, count_total
 from bprune.pruning.threshold import Rule
 from bprune.results.read import Results, open_results
-from bprune.results.record import open_writer
+from bprune.results.record import Member, open_writer
 from bprune.results.schema import RunRecord
 
 __all__ = ["collect"]
@@ -98,7 +98,7 @@ def _infer(
 ) -> Results:
     record, case = _run_record(plan.about), prepared.origin.case
     shares = [unit.share for unit in parts.units(0)]
-    with open_writer(read_network(case), prepared, data, out, record, plan.amount, overwrite) as writer:
+    with open_writer([Member(read_network(case), prepared)], data, out, record, plan.amount, overwrite) as writer:
         done = parts.done(prepared, 0)
         merge(shares, done, data.labels, case.task, plan.amount, sink=writer, progress=progress)
         writer.finish(parts.seconds)

@@ -15,7 +15,14 @@ from bprune.metrics.crps import CRPS
 from bprune.metrics.intervals import LEVELS, coverage, width
 from bprune.metrics.nll import CLASS_NLL, VALUE_NLL
 from bprune.metrics.rmse import RMSE
-from bprune.metrics.uncertainty import EXPECTED_ENTROPY, MUTUAL_INFORMATION, PREDICTIVE_ENTROPY, VARIATION_RATIO
+from bprune.metrics.uncertainty import (
+    EXPECTED_ENTROPY,
+    INFORMATION_SPLIT,
+    MUTUAL_INFORMATION,
+    PREDICTIVE_ENTROPY,
+    VARIANCE_SPLIT,
+    VARIATION_RATIO,
+)
 
 __all__ = ["MAIN_METRICS", "METRICS", "choose_metrics"]
 
@@ -41,20 +48,37 @@ METRICS: Mapping[Task, Mapping[str, Metric]] = {
             PREDICTIVE_ENTROPY,
             EXPECTED_ENTROPY,
             MUTUAL_INFORMATION,
+            *INFORMATION_SPLIT,
             VARIATION_RATIO,
         )
     ),
     Task.REGRESSION: _by_name(
-        (RMSE, VALUE_NLL, CRPS, *(coverage(level) for level in LEVELS), *(width(level) for level in LEVELS))
+        (
+            RMSE,
+            VALUE_NLL,
+            CRPS,
+            *(coverage(level) for level in LEVELS),
+            *(width(level) for level in LEVELS),
+            *VARIANCE_SPLIT,
+        )
     ),
 }
 """Every metric of a task, by name."""
 
 MAIN_METRICS: Mapping[Task, tuple[str, ...]] = {
-    Task.CLASSIFICATION: ("accuracy", "nll", "brier", "ece", "predictive_entropy", "mutual_information"),
-    Task.REGRESSION: ("rmse", "nll", "crps", "coverage_95", "width_95"),
+    Task.CLASSIFICATION: (
+        "accuracy",
+        "nll",
+        "brier",
+        "ece",
+        "predictive_entropy",
+        "mutual_information",
+        "within_members",
+        "between_members",
+    ),
+    Task.REGRESSION: ("rmse", "nll", "crps", "coverage_95", "width_95", "within_members", "between_members"),
 }
-"""The names of those that a run prints."""
+"""The names of those that a run prints, where they apply: the last two are of ensembles."""
 
 
 def choose_metrics(task: Task, names: Iterable[str] | None = None) -> tuple[Metric, ...]:

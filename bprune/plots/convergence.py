@@ -11,6 +11,7 @@ import numpy as np
 from bprune.arrays import Float64Array, IntArray
 from bprune.case.task import Task
 from bprune.errors import InputError, UsageError
+from bprune.inference.predict import mixture_of
 from bprune.metrics import METRICS, ClassPredictions, Predictions, ValuePredictions, evaluate
 from bprune.metrics.blocks import BLOCKS, block_draws, block_of
 from bprune.metrics.entropy import entropy
@@ -63,7 +64,7 @@ def convergence_data(
     """Follow the mean of one example, and metrics of all, with the number of draws.
 
     The MC standard error of the mean is s / sqrt(draws), for antithetic pairs that of pair means; that of a metric
-    comes from halves of the draws, see `bprune.metrics.blocks`.
+    comes from halves of the draws, see `bprune.metrics.blocks`. Draws of an ensemble are counted for each member.
 
     Args:
         files: Results of the same examples with their draws.
@@ -147,7 +148,8 @@ def _points(results: Results) -> IntArray:
 def _means(files: Sequence[Results], names: Sequence[str], example: int, output: int) -> tuple[ConvergenceCurve, ...]:
     curves = []
     for item, name in zip(files, names, strict=True):
-        series = stored_draws(item, slice(example, example + 1)).values[:, 0, output].astype(np.float64)
+        draws = stored_draws(item, slice(example, example + 1)).values[:, 0, output].astype(np.float64)
+        series = draws.reshape(max(len(item.members), 1), -1).mean(axis=0)  # of an ensemble the means over members
         curves.append(_mean_curve(name, series, _points(item), _unit(item)))
     return tuple(curves)
 
@@ -179,8 +181,14 @@ def _metric_curves(results: Results, name: str, metrics: Sequence[str]) -> dict[
 
 
 def _growing(results: Results, points: IntArray) -> Iterator[Predictions]:
-    """The predictions made of so many first draws, for each point."""
-    values = stored_draws(results, slice(None)).values
+    """The predictions made of so many first draws, of each member of an ensemble, for each point."""
+    members = [_member_growing(results, number, points) for number in range(max(len(results.members), 1))]
+    for predictions in zip(*members, strict=True):
+        yield predictions[0] if len(predictions) == 1 else mixture_of(predictions)
+
+
+def _member_growing(results: Results, member: int, points: IntArray) -> Iterator[Predictions]:
+    values = stored_draws(results, slice(None), member).values
     examples, paired = values.shape[1], results.run.antithetic
     sums = np.zeros((BLOCKS, *values.shape[1:]))
     entropies, votes = np.zeros((BLOCKS, examples)), np.zeros(sums.shape)

@@ -110,12 +110,19 @@ def _example(files: Sequence[Results], example: int, classes: Sequence[int], wid
     labels = files[0].labels
     label = None if labels is None else int(labels[example])
     shown = tuple(dict.fromkeys(classes)) or _most_likely(files[0].summary.mean[example], label)
-    draws = [stored_draws(item, slice(example, example + 1)).values[:, 0, list(shown)] for item in files]
-    means = [np.nanmean(item.astype(np.float64), axis=0) for item in draws]
+    densities, means = zip(*(_of_file(item, example, shown, width) for item in files), strict=True)
     picture = picture_of(files[0].inputs[example])
-    return PdfExample(
-        example, label, shown, np.stack([binned_density(item, width) for item in draws]), np.stack(means), picture
-    )
+    return PdfExample(example, label, shown, np.stack(densities), np.stack(means), picture)
+
+
+def _of_file(results: Results, example: int, classes: Sequence[int], width: float) -> tuple[Float64Array, Float64Array]:
+    """Densities and means of some classes; those of an ensemble are means over members, each with its own width."""
+    members = range(max(len(results.members), 1))
+    parts = [stored_draws(results, slice(example, example + 1), member) for member in members]
+    draws = [part.values[:, 0, list(classes)] for part in parts]
+    densities = [binned_density(item, width) for item in draws]
+    means = [np.nanmean(item.astype(np.float64), axis=0) for item in draws]
+    return np.asarray(np.mean(densities, axis=0)), np.asarray(np.mean(means, axis=0))
 
 
 def _most_likely(mean: AnyArray, label: int | None) -> tuple[int, ...]:

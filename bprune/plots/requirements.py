@@ -69,13 +69,13 @@ def known_labels(results: Results, picture: str) -> IntArray:
     return np.asarray(results.labels)
 
 
-def stored_draws(results: Results, examples: slice) -> Draws:
-    """The draws of some examples.
+def stored_draws(results: Results, examples: slice, member: int | None = None) -> Draws:
+    """The draws of some examples, by one member of an ensemble or by all, one after the other.
 
     Raises:
         InputError: If the file keeps the summary alone.
     """
-    draws = results.draws(examples)
+    draws = results.draws(examples, member=member)
     if draws is None:
         raise InputError(
             f"{results.path} holds the summary alone; this picture needs every draw",
@@ -130,7 +130,7 @@ def _equal(first: AnyArray | None, second: AnyArray | None) -> bool:
 
 
 def series_names(files: Sequence[Results], names: Sequence[str] = ()) -> tuple[str, ...]:
-    """What tells several files apart in a legend: pruned share and number of draws, or else the file's name.
+    """What tells several files apart in a legend: members, pruned share and number of draws, or else the file's name.
 
     Args:
         files: The files.
@@ -145,7 +145,8 @@ def series_names(files: Sequence[Results], names: Sequence[str] = ()) -> tuple[s
         return tuple(names)
     shares = [_pruned(item) for item in files]
     draws = [f"{item.run.mc_iters} draws" for item in files]
-    parts = [column for column in (shares, draws) if len(set(column)) > 1]
+    networks = [f"ensemble of {len(item.members)}" if item.members else "one network" for item in files]
+    parts = [column for column in (networks, shares, draws) if len(set(column)) > 1]
     told = [", ".join(item) for item in zip(*parts, strict=True)] if parts else ["" for _ in files]
     if len(set(told)) == len(files) and len(files) > 1:
         return tuple(told)

@@ -33,7 +33,7 @@ from bprune.report.choose import choose
 from bprune.report.findings import Choice, Findings, Side
 from bprune.report.supplied import draws_of, match_results, matching_sweep
 from bprune.results import Results
-from bprune.results.record import new_run, record_draws
+from bprune.results.record import Member, new_run, record_draws
 from bprune.scale.workers import Workers
 
 __all__ = ["SWEEP_MC_ITERS", "SWEEP_SPARSITIES", "Request", "collect"]
@@ -248,8 +248,7 @@ class _Work:
             antithetic=draws.antithetic,
         )
         return record_draws(
-            self._network,
-            prepared,
+            [Member(self._network, prepared)],
             data,
             self._folder / f"{number}.h5",
             run,

@@ -50,6 +50,11 @@ def match_results(
     found: dict[int, Results] = {}
     for path in paths:
         results = stack.enter_context(open_results(path))
+        if results.members:
+            raise InputError(
+                f"{path} is of an {results.run.case}; a report is about one case",
+                hint="Give results of the case alone; bprune metrics and bprune compare tell about ensembles.",
+            )
         side = _side(results, case, network, choice, record)
         if results.run.stopping:
             raise InputError(

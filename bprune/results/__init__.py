@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bprune.results.inference import infer
+from bprune.results.members import MemberRecord
 from bprune.results.read import Results, open_results
-from bprune.results.record import infer
 from bprune.results.schema import SCHEMA_VERSION, SNR_QUANTILES, LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
 
@@ -11,6 +12,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SNR_QUANTILES",
     "LayerRecord",
+    "MemberRecord",
     "Results",
     "ResultsWriter",
     "RunRecord",

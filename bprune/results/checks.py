@@ -18,7 +18,7 @@ from bprune.case.task import Task
 from bprune.errors import BPruneError, DamagedFileError, InputError, MissingFileError, UnsupportedError
 from bprune.metrics.blocks import BLOCKS
 from bprune.results.layout import Variable, layout
-from bprune.results.schema import ADDED, ATTRIBUTES, BLOCKS_ADDED, LIBRARY, SCHEMA_VERSION, SNR_QUANTILES
+from bprune.results.schema import ADDED, ATTRIBUTES, BLOCKS_ADDED, LATEST_VERSION, LIBRARY, SNR_QUANTILES
 
 __all__ = ["check_objects", "check_readable", "check_variables", "read_attribute", "read_attributes", "reading"]
 
@@ -133,9 +133,9 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, Any]:
             hint="Give the file that bprune infer wrote; bprune plot sweep draws sweeps.",
         )
     version = read_attribute(file, "schema_version", int)
-    if version > SCHEMA_VERSION:
+    if version > LATEST_VERSION:
         raise UnsupportedError(
-            f"{path} has schema version {version}; this BPrune reads versions up to {SCHEMA_VERSION}",
+            f"{path} has schema version {version}; this BPrune reads versions up to {LATEST_VERSION}",
             hint="Read it with a newer BPrune.",
         )
     if version < 1:
@@ -195,8 +195,15 @@ def _check_dataset(name: str, item: Any) -> None:
         raise DamagedFileError(f"{name} claims the shape {item.shape}, more than its part of the file can hold")
 
 
-def check_variables(file: h5py.File, task: Task, mc_iters: int, version: int) -> None:
+def check_variables(file: h5py.File, task: Task, mc_iters: int, version: int, members: int = 0) -> None:
     """Check that the variables of a schema version are there, with their dtypes and with shapes that agree.
+
+    Args:
+        file: The file.
+        task: What its network predicts.
+        mc_iters: The length of the axis of draws.
+        version: The schema version.
+        members: The number of members of an ensemble; 0 for one network.
 
     Raises:
         DamagedFileError: If one is missing or different.
@@ -204,11 +211,11 @@ def check_variables(file: h5py.File, task: Task, mc_iters: int, version: int) ->
     """
     inputs = file["constant_data/x"]
     classes = file["summary/mean"].shape[-1]
-    sizes = {"chain": 1, "draw": mc_iters, "example": len(inputs), "class": classes, "output": classes}
+    sizes = {"chain": max(members, 1), "draw": mc_iters, "example": len(inputs), "class": classes, "output": classes}
     sizes["block"] = BLOCKS
     sizes |= {"layer": len(file["layers/layer"]), "quantile": len(SNR_QUANTILES)}
     sizes |= {f"input_dim_{axis}": size for axis, size in enumerate(inputs.shape[1:])}
-    for group, variables in layout(task, inputs.ndim, inputs.dtype.str[1:]).items():
+    for group, variables in layout(task, inputs.ndim, inputs.dtype.str[1:], is_ensemble=members > 0).items():
         if group not in file and (group in _OPTIONAL_GROUPS or (group == "blocks" and version < BLOCKS_ADDED)):
             continue
         for name, variable in variables.items():

@@ -57,8 +57,11 @@ def plan_contents(
     mc_iters: int,
     predicts_scale: bool,
     keep_draws: bool,
+    members: int = 0,
 ) -> Contents:
     """Choose the variables of the schema that a file holds; see `ResultsWriter` for the arguments.
+
+    `members` is the number of members of an ensemble, 0 for one network.
 
     Raises:
         InputError: If the inputs are empty or of a dtype that results files cannot hold, or labels do not fit.
@@ -74,9 +77,9 @@ def plan_contents(
             f"inputs are {inputs.dtype} of the shape {inputs.shape}; "
             "numbers of the shape [example, ...] are needed, at least one"
         )
-    groups = layout(task, inputs.ndim, dtype)
+    groups = layout(task, inputs.ndim, dtype, is_ensemble=members > 0)
     known = {("constant_data", "x"): inputs}
-    for name in ("weights", "nonzeros", "sparsity", "snr_quantiles"):
+    for name in groups["layers"]:
         known["layers", name] = np.array([getattr(layer, name) for layer in layers])
     if labels is None:
         del groups["observed_data"]
@@ -87,15 +90,17 @@ def plan_contents(
     if not predicts_scale:
         groups["posterior_predictive"].pop("scale", None)
     if not predicts_scale or labels is None:
-        groups["summary"].pop("log_likelihood", None)
-        groups["blocks"].pop("log_likelihood", None)
+        for group in ("summary", "blocks", "members"):
+            groups.get(group, {}).pop("log_likelihood", None)
     if not keep_draws:
         del groups["posterior_predictive"]
-    return Contents(len(inputs), groups, _coordinates(names, inputs.shape, outputs, mc_iters), known)
+    return Contents(len(inputs), groups, _coordinates(names, inputs.shape, outputs, mc_iters, max(members, 1)), known)
 
 
-def _coordinates(names: Sequence[str], input_shape: Sequence[int], outputs: int, mc_iters: int) -> dict[str, AnyArray]:
-    sizes = {"chain": 1, "draw": mc_iters, "example": input_shape[0], "class": outputs, "output": outputs}
+def _coordinates(
+    names: Sequence[str], input_shape: Sequence[int], outputs: int, mc_iters: int, chains: int
+) -> dict[str, AnyArray]:
+    sizes = {"chain": chains, "draw": mc_iters, "example": input_shape[0], "class": outputs, "output": outputs}
     sizes["block"] = BLOCKS
     sizes |= {f"input_dim_{axis}": size for axis, size in enumerate(input_shape[1:])}
     coordinates: dict[str, AnyArray] = {dim: np.arange(size) for dim, size in sizes.items()}

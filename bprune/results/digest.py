@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +36,9 @@ def digest_of(results: Results) -> str:
         DamagedFileError: If a part cannot be read.
     """
     digest = hashlib.sha256()
-    run = {name: value for name, value in dataclasses.asdict(results.run).items() if name not in _OF_THE_OCCASION}
+    run = _lasting(dataclasses.asdict(results.run))
+    members = [_lasting(member) for member in run.pop("members")]
+    run |= {"members": members} if members else {}
     layers = [dataclasses.asdict(layer) for layer in results.layers]
     digest.update(json.dumps([results.task.value, run, layers], sort_keys=True).encode())
 
@@ -47,11 +50,16 @@ def digest_of(results: Results) -> str:
     add("inputs", results.inputs)
     add("labels", results.labels)
     add("draws_made", results.draws_made)
-    for item in dataclasses.fields(results.summary):
-        add(item.name, getattr(results.summary, item.name))
+    for summary in (results.summary, *results.members):
+        for item in dataclasses.fields(summary):
+            add(item.name, getattr(summary, item.name))
     for start in range(0, len(results.draws_made), _EXAMPLES):
         draws = results.draws(slice(start, start + _EXAMPLES))
         if draws is not None:
             add("values", draws.values)
             add("scale", draws.scale)
     return f"sha256:{digest.hexdigest()}"
+
+
+def _lasting(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in _OF_THE_OCCASION}

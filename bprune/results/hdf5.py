@@ -100,6 +100,12 @@ class HDF5Output:
         with self._writing():
             self._datasets[group, name][region or ...] = values
 
+    def read(self, group: str, name: str) -> AnyArray:
+        """The values of a variable that was written."""
+        with self._writing():
+            values: AnyArray = self._datasets[group, name][...]
+        return values
+
     def set_attributes(self, attributes: Mapping[str, Any], group: str = "/", name: str | None = None) -> None:
         """Set attributes of the file, of a group, or of a variable."""
         with self._writing():
@@ -169,9 +175,10 @@ def chunk_shape(
         draws_at_once: The most draws of a chunk; None for all.
 
     Returns:
-        The chunk's size along each axis: the example axis is cut first, then the draws, then the others.
+        The chunk's size along each axis: the example axis is cut first, then the draws, then the others. Members of an
+        ensemble, the axis chain, are written one after the other and share none.
     """
-    chunk = list(shape)
+    chunk = [1 if dim == "chain" else size for dim, size in zip(dims, shape, strict=True)]
     if "draw" in dims and draws_at_once is not None:
         chunk[dims.index("draw")] = min(chunk[dims.index("draw")], draws_at_once)
     first = [axis for name in ("example", "draw") for axis, dim in enumerate(dims) if dim == name]

@@ -5,7 +5,8 @@ Writer and reader both follow these tables, so that a variable is described once
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from bprune.case.task import Task
 
@@ -30,7 +31,7 @@ class Variable:
 
 
 _COORDINATES = {
-    "chain": "chain of draws; always one",
+    "chain": "chain of draws, one for each network",
     "draw": "MC iteration",
     "example": "position of the example in the input data",
     "block": "block of draws: draw number modulo 20, antithetic pairs counted as one",
@@ -49,16 +50,19 @@ def coordinate(dim: str) -> Variable:
     return Variable((dim,), dtype, _COORDINATES.get(dim, "position along " + dim.replace("_", " ")))
 
 
-def layout(task: Task, input_rank: int, input_dtype: str = "f4") -> dict[str, dict[str, Variable]]:
+def layout(
+    task: Task, input_rank: int, input_dtype: str = "f4", *, is_ensemble: bool = False
+) -> dict[str, dict[str, Variable]]:
     """Every variable that a file of this task may hold, by group, in new dictionaries; coordinates apart.
 
     Args:
         task: Classification or regression.
         input_rank: Number of axes of the inputs, the example axis included.
         input_dtype: The inputs' dtype.
+        is_ensemble: Whether it is of several networks, each with its chain of draws.
     """
     axes = ("example", *(f"input_dim_{axis}" for axis in range(input_rank - 1)))
-    return {
+    groups = {
         "posterior_predictive": dict(_DRAWS[task]),
         "summary": dict(_SUMMARY[task]),
         "blocks": dict(_BLOCKS[task]),
@@ -67,6 +71,17 @@ def layout(task: Task, input_rank: int, input_dtype: str = "f4") -> dict[str, di
         "layers": dict(_LAYERS),
         "sample_stats": {"draws": Variable(("example",), "i8", "number of draws made")},
     }
+    if is_ensemble:
+        groups["blocks"] = _of_members(_BLOCKS[task])
+        groups["members"] = _of_members({name: _SUMMARY[task][name] for name in _MEMBERS[task]})
+        groups["split"] = dict(_SPLIT[task])
+        groups["layers"]["member"] = Variable(("layer",), "i8", "the member of the ensemble that has this layer")
+    return groups
+
+
+def _of_members(variables: Mapping[str, Variable]) -> dict[str, Variable]:
+    """The same of every member."""
+    return {name: replace(item, dims=("chain", *item.dims)) for name, item in variables.items()}
 
 
 _PER_CLASS = ("example", "class")
@@ -116,6 +131,24 @@ _BLOCKS = {
 }
 """A group of its own, the fields `block_...` of a summary: HDF5 keeps more than eight links of a group in a structure
 that does not survive damage, see tests/results/test_results_damaged.py."""
+
+_MEMBERS = {
+    Task.CLASSIFICATION: ("mean", "stddev", "predictive_entropy", "expected_entropy", "mc_stderr"),
+    Task.REGRESSION: ("mean", "aleatoric_stddev", "epistemic_stddev", "mc_stderr", "log_likelihood"),
+}
+"""What a file keeps of each member's summary, in a group of no more than eight links; the rest follows from it."""
+
+_SPLIT = {
+    Task.CLASSIFICATION: {
+        "within_members": Variable(_EXAMPLE, "f4", "mean mutual information of the members", "nat"),
+        "between_members": Variable(_EXAMPLE, "f4", "mutual information between members and predictions", "nat"),
+    },
+    Task.REGRESSION: {
+        "within_members": Variable(_PER_OUTPUT, "f4", "mean variance over draws of the members"),
+        "between_members": Variable(_PER_OUTPUT, "f4", "variance over members of their predictive means"),
+    },
+}
+"""They add up to the mutual information, or to the square of the epistemic standard deviation."""
 
 _OBSERVED = {
     Task.CLASSIFICATION: {"label": Variable(_EXAMPLE, "i8", "true class number")},

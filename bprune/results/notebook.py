@@ -43,8 +43,8 @@ def _layers(results: Results) -> str:
 
 
 def _metrics(results: Results) -> str:
-    blocks = results.summary.block_mean
-    if blocks is not None and blocks.size > _MOST_NUMBERS:
+    blocks = [item.block_mean for item in results.members or (results.summary,)]
+    if sum(item.size for item in blocks if item is not None) > _MOST_NUMBERS:
         return "<p>results.metrics() computes the metrics of so many predictions.</p>"
     known = METRICS[results.task]
     rows = [

@@ -17,9 +17,10 @@ from bprune.case.task import Task
 from bprune.cells import counted
 from bprune.engines.base import Draws
 from bprune.errors import DamagedFileError, UsageError
-from bprune.inference.predict import predictions_of
+from bprune.inference.predict import mixture_of, predictions_of
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
-from bprune.metrics import MAIN_METRICS, Estimate, Predictions, evaluate
+from bprune.metrics import Estimate, Predictions, evaluate
+from bprune.results.chains import joined, member_summaries
 from bprune.results.checks import (
     check_objects,
     check_readable,
@@ -28,6 +29,7 @@ from bprune.results.checks import (
     read_attributes,
     reading,
 )
+from bprune.results.describe import describe_metrics
 from bprune.results.digest import digest_of
 from bprune.results.layout import layout
 from bprune.results.notebook import results_html
@@ -45,9 +47,11 @@ class Results:
         task: Classification or regression.
         run: How the draws were made.
         layers: The network's layers, in order.
-        summary: Statistics over draws of each example.
+        summary: Statistics over draws of each example; of an ensemble those of the mixture of its members.
         labels: Class numbers `[example]`, int64, or targets `[example, output]`, float32; None when not known.
-        draws_made: Number of draws made for each example, `[example]`, int64.
+        draws_made: Number of draws made for each example, by each member of an ensemble, `[example]`, int64.
+        members: The same statistics of each member of an ensemble; none for one network. `run.members` says which
+            networks they are.
     """
 
     path: Path
@@ -57,6 +61,7 @@ class Results:
     summary: ClassificationSummary | RegressionSummary
     labels: AnyArray | None
     draws_made: AnyArray
+    members: tuple[ClassificationSummary, ...] | tuple[RegressionSummary, ...]
     _file: h5py.File
 
     @functools.cached_property
@@ -77,50 +82,76 @@ class Results:
                 raise DamagedFileError(f"the inputs in {self.path} claim the dtype {dtype}, which is stored as it is")
             return values.astype(dtype)
 
-    def draws(self, examples: slice | None = None) -> Draws | None:
+    def draws(self, examples: slice | None = None, *, member: int | None = None) -> Draws | None:
         """The draws of some examples, or None when the file keeps the summary alone.
 
         Args:
             examples: Which examples; all when None.
+            member: Which member of an ensemble; None gives the draws of all, one member after the other.
 
         Returns:
             Arrays `[draw, example, class or output]`; a draw that was not made for an example is NaN.
 
         Raises:
             DamagedFileError: If they cannot be read.
-            UsageError: If the slice runs backwards, or the file is closed.
+            UsageError: If the slice runs backwards, there is no such member, or the file is closed.
         """
+        wanted = self._chains(member)
         start, stop, step = (examples or slice(None)).indices(len(self.summary.mean))
         if step < 0:
             raise UsageError(f"examples are read forwards; the slice {examples} runs backwards")
         group = self._group("posterior_predictive")
         if group is None:
             return None
-        where = (0, slice(None), slice(start, max(start, stop), step))
+        where = (slice(None), slice(start, max(start, stop), step))
+        name = "probabilities" if self.task is Task.CLASSIFICATION else "mean"
         with reading(self.path):
-            values = group["probabilities" if self.task is Task.CLASSIFICATION else "mean"][where]
-            return Draws(values, group["scale"][where] if "scale" in group else None)
+            values = [group[name][(chain, *where)] for chain in wanted]
+            scales = [group["scale"][(chain, *where)] for chain in wanted if "scale" in group]
+        return Draws(joined(values), joined(scales) if scales else None)
 
-    def predictions(self) -> Predictions:
-        """What metrics and comparisons are computed from."""
-        return predictions_of(self.summary, self.draws_made, paired=self.run.antithetic)
+    def predictions(self, member: int | None = None) -> Predictions:
+        """What metrics and comparisons are computed from.
 
-    def metrics(self, names: Iterable[str] | None = None, *, ood: Results | None = None) -> dict[str, Estimate]:
+        Args:
+            member: Which member of an ensemble; None for the whole, the mixture of its members.
+
+        Raises:
+            UsageError: If there is no such member.
+        """
+        chosen = [(self.members or (self.summary,))[chain] for chain in self._chains(member)]
+        found = [predictions_of(item, self.draws_made, paired=self.run.antithetic) for item in chosen]
+        return found[0] if len(found) == 1 else mixture_of(found)
+
+    def metrics(
+        self, names: Iterable[str] | None = None, *, ood: Results | None = None, member: int | None = None
+    ) -> dict[str, Estimate]:
         """Metrics of the mean prediction, each with the standard errors of finite data and of finite draws.
 
         Args:
             names: Names of metrics; None takes all that apply. Without labels those that need none are left.
             ood: Results of the same network for examples of another kind; adds the AUROC of telling them apart.
+            member: Which member of an ensemble; None for the mixture of all.
 
         Raises:
-            UsageError: If there is no metric of some name, or `ood` is given with a regression.
+            UsageError: If there is no metric of some name, no such member, or `ood` is given with a regression.
             InputError: If a label is not a class number of this network, or `ood` has other classes.
 
         Example:
             >>> open_results("digits-results.h5").metrics()["accuracy"].value
         """
-        other = None if ood is None else ood.predictions()
-        return evaluate(self.predictions(), self.labels, names=names, ood=other)
+        other = None if ood is None else ood.predictions(member)
+        return evaluate(self.predictions(member), self.labels, names=names, ood=other)
+
+    def _chains(self, member: int | None) -> Sequence[int]:
+        chains = range(max(len(self.members), 1))
+        if member is None:
+            return chains
+        if member not in chains:
+            raise UsageError(
+                f"there is no member {member} in {self.path}; it has {counted(len(chains), 'member')}, counted from 0"
+            )
+        return (member,)
 
     def digest(self) -> str:
         """A digest of all that does not depend on when, where and by how many workers it was run.
@@ -153,15 +184,15 @@ class Results:
 
     def __repr__(self) -> str:
         examples = len(self.summary.mean)
-        return f"<Results of {self.path}: {self.task.value}, {examples} examples, {self.run.mc_iters} draws>"
+        members = f"{len(self.members)} members of " if self.members else ""
+        return f"<Results of {self.path}: {self.task.value}, {examples} examples, {members}{self.run.mc_iters} draws>"
 
     def _repr_html_(self) -> str:
         return results_html(self)
 
     def describe(self) -> str:
         """The file in a few lines, for people."""
-        metrics = {"metrics": _metrics_text(self.metrics(MAIN_METRICS[self.task]))}
-        return "\n".join(f"{name:<9}{text}" for name, text in (self.facts() | metrics).items())
+        return "\n".join(f"{name:<9}{text}" for name, text in (self.facts() | describe_metrics(self)).items())
 
     def facts(self) -> dict[str, str]:
         """What the file holds, by heading, for people."""
@@ -186,7 +217,8 @@ class Results:
         if self.run.stopping:
             least, most = int(self.draws_made.min()), int(self.draws_made.max())
             text = f"{least} to {most} draws, {float(self.draws_made.mean()):.1f} on average"
-        return text + (" in antithetic pairs" if self.run.antithetic else "")
+        each = " of each member" if self.members else ""
+        return text + (" in antithetic pairs" if self.run.antithetic else "") + each
 
     def _group(self, name: str) -> Any:
         if self.is_closed:
@@ -229,32 +261,41 @@ def _read(file: h5py.File, path: Path) -> Results:
     attributes = read_attributes(file, path)
     check_objects(file)
     task = Task(attributes["task"])
-    check_variables(file, task, attributes["mc_iters"], attributes["schema_version"])
     run = RunRecord.from_attributes(attributes)
+    check_variables(file, task, run.mc_iters, attributes["schema_version"], len(run.members))
     record = attributes["provenance"]
     if text_digest(record) != attributes["provenance_digest"]:
         raise DamagedFileError(f"{path} has a provenance record that was altered: its digest differs")
-    layers = _read_layers(file["layers"], [layer["name"] for layer in json.loads(record)["layers"]])
+    names = [layer["name"] for layer in json.loads(record)["layers"]]
+    layers = _read_layers(file["layers"], names, is_ensemble=bool(run.members))
     _check_provenance(json.loads(record), json.loads(provenance(run, task, layers, attributes["schema_version"])))
     summary_type = ClassificationSummary if task is Task.CLASSIFICATION else RegressionSummary
-    known = layout(task, file["constant_data/x"].ndim)
-    values = {name: file["summary"][name][...] for name in known["summary"] if name in file["summary"]}
-    if attributes["schema_version"] >= BLOCKS_ADDED:
-        group = file["blocks"]
-        values |= {f"block_{name}": group[name][...] for name in known["blocks"] if name in group}
+    known = layout(task, file["constant_data/x"].ndim, is_ensemble=bool(run.members))
+    values = _read_group(file["summary"], known["summary"])
+    blocks = _read_group(file["blocks"], known["blocks"]) if attributes["schema_version"] >= BLOCKS_ADDED else {}
+    members: tuple[Any, ...] = ()
+    if run.members:
+        members = member_summaries(task, _read_group(file["members"], known["members"]), blocks)
+    else:
+        values |= {f"block_{name}": item for name, item in blocks.items()}
     labels = None
     if "observed_data" in file:
         labels = file["observed_data"]["label" if task is Task.CLASSIFICATION else "target"][...]
     draws_made = file["sample_stats/draws"][...]
-    return Results(path, task, run, layers, summary_type(**values), labels, draws_made, file)
+    return Results(path, task, run, layers, summary_type(**values), labels, draws_made, members, file)
 
 
-def _read_layers(group: h5py.Group, names: Sequence[str]) -> tuple[LayerRecord, ...]:
+def _read_group(group: h5py.Group, known: Iterable[str]) -> dict[str, AnyArray]:
+    return {name: group[name][...] for name in known if name in group}
+
+
+def _read_layers(group: h5py.Group, names: Sequence[str], *, is_ensemble: bool) -> tuple[LayerRecord, ...]:
     """The layers; their names come from the provenance record, since HDF5 keeps those of the group unchecked."""
     columns = [group[name][...].tolist() for name in ("weights", "nonzeros", "snr_quantiles")]
+    columns.append(group["member"][...].tolist() if is_ensemble else [0] * len(names))
     return tuple(
-        LayerRecord(name, weights, nonzeros, tuple(quantiles))
-        for name, weights, nonzeros, quantiles in zip(names, *columns, strict=True)
+        LayerRecord(name, weights, nonzeros, tuple(quantiles), member)
+        for name, weights, nonzeros, quantiles, member in zip(names, *columns, strict=True)
     )
 
 
@@ -264,7 +305,3 @@ def _check_provenance(stored: Mapping[str, Any], expected: Mapping[str, Any]) ->
             raise DamagedFileError(
                 f"the file's provenance record says {name} = {value!r}, the rest of the file does not"
             )
-
-
-def _metrics_text(metrics: Mapping[str, Estimate]) -> str:
-    return ", ".join(f"{name} {item.value:.4g} +- {item.stderr:.2g}" for name, item in metrics.items())

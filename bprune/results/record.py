@@ -1,158 +1,55 @@
-"""Run MC inference into a results file."""
+"""Run the draws of prepared networks into a results file, and what is needed for it: data, and a record of the run."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bprune.arrays import BoolArray
-from bprune.case.case import Case, load_case
-from bprune.engines.base import Engine, Sampling
-from bprune.engines.choose import EngineName, Prepared, prepare_engine
+from bprune.case.case import Case
+from bprune.engines.base import Engine
+from bprune.engines.choose import Prepared
 from bprune.engines.compilation import CompilationClock, watch_compilation
-from bprune.engines.tensorflow import Precision
 from bprune.errors import MissingFileError, UsageError
 from bprune.inference.amount import Amount
-from bprune.inference.antithetic import check_pairs, pair_draws
 from bprune.inference.data import Dataset, fit_inputs, fit_labels, read_data
-from bprune.inference.dispatch import check_divisible, run
+from bprune.inference.dispatch import check_divisible
+from bprune.inference.ensemble import run_members
 from bprune.inference.progress import Progress, no_progress
-from bprune.inference.run import DEFAULT_MC_ITERS
-from bprune.inference.stopping import DEFAULT_MAX_MC_ITERS, Stopping
+from bprune.inference.run import smallest
+from bprune.inference.stopping import Stopping
 from bprune.posterior.posterior import Network
-from bprune.posterior.recognise import read_network
 from bprune.posterior.snr import summarise_snr
 from bprune.pruning.counts import count_layers
 from bprune.pruning.record import read_pruning_record
-from bprune.pruning.threshold import Rule, choose_masks
+from bprune.pruning.threshold import Rule
+from bprune.results.ensemble import member_layers
 from bprune.results.read import Results, open_results
 from bprune.results.schema import LayerRecord, RunRecord
 from bprune.results.write import ResultsWriter
-from bprune.scale.workers import Executor, Workers, open_workers
+from bprune.scale.workers import Workers
 from bprune.versions import library_versions
 
 __all__ = [
     "AUTO_MC_ITERS",
+    "Member",
+    "choose_amount",
     "choose_stopping",
-    "infer",
+    "given_data",
     "layer_records",
     "load_data",
     "load_inputs",
     "new_run",
+    "open_writer",
     "record_draws",
 ]
 
 AUTO_MC_ITERS = "auto"
 """In place of a number of draws: as many as an example needs."""
-
-
-def infer(
-    case: Case | str | os.PathLike[str],
-    data: Dataset | str | Path | None = None,
-    out: str | Path = "results.h5",
-    *,
-    mc_iters: int | str | None = None,
-    max_mc_iters: int = DEFAULT_MAX_MC_ITERS,
-    target_stderr: float | None = None,
-    antithetic: bool = False,
-    seed: int = 0,
-    threshold: float | None = None,
-    rule: Rule | None = None,
-    scale: float | None = None,
-    keep_draws: bool | None = None,
-    batch_size: int | None = None,
-    engine: EngineName | str = EngineName.AUTO,
-    sampling: Sampling | str | None = None,
-    precision: Precision | str = Precision.FLOAT32,
-    workers: int | None = None,
-    executor: Executor | None = None,
-    overwrite: bool = False,
-    progress: Progress = no_progress,
-) -> Results:
-    """Run MC inference of a case into a results file.
-
-    Args:
-        case: The case, or a path of it.
-        data: Held-out data, or a file of it; None takes the case's heldout.npz.
-        out: The results file to write.
-        mc_iters: Draws per example. "auto" draws until it is settled which class has the largest mean probability, with
-            an error rate of 1 % per example. None takes 400, or "auto" with `target_stderr`.
-        max_mc_iters: The most draws per example where their number is not fixed.
-        target_stderr: Draw until the MC standard error of each probability, or of each mean of a regression, is at most
-            this; see `bprune.inference.stopping`.
-        antithetic: Draw pairs of opposite noise; the engine native alone. Numbers of draws are even then.
-        seed: Seed of the noise, at least 0.
-        threshold: Prune on the fly: weights with a smaller signal-to-noise ratio are 0. Nothing of that is written.
-        rule: In place of a threshold: prune on the fly by any rule.
-        scale: Divide integer inputs by this number.
-        keep_draws: Store all draws, not their summary alone; None stores them where their number is fixed.
-        batch_size: Examples that are run together; None chooses.
-        engine: Which engine runs the draws: auto, graph, tensorflow, native.
-        sampling: How weights are shared between the examples of a draw: weights, per-example, as-trained; None takes
-            what the engine does.
-        precision: In which number format products are computed: float32, bfloat16.
-        workers: How many processes work; with an executor how many workers it has. The results are the same.
-        executor: Who works: any executor as in `concurrent.futures`. Its workers see the case under the same path.
-        overwrite: Whether an existing results file is replaced.
-        progress: Told the share of the work that is done.
-
-    Returns:
-        The results, open for reading.
-
-    Raises:
-        UsageError: If engine, sampling, precision, pairs and numbers of draws do not go together.
-        InputError: If case or data cannot be used.
-        EngineError: If the network cannot be run, or a worker is lost.
-        SelfCheckError: If a value is not finite.
-        OutputError: If the file cannot be written; nothing is left then.
-
-    Example:
-        >>> infer("sample_checkpoints/digits_conv", out="digits.h5", mc_iters=400).metrics()["accuracy"]
-    """
-    if threshold is not None and rule is not None:
-        raise UsageError("give either a threshold or a rule")
-    stopping = choose_stopping(mc_iters, max_mc_iters, target_stderr)
-    fixed = DEFAULT_MC_ITERS if mc_iters is None or isinstance(mc_iters, str) else mc_iters
-    if antithetic:
-        check_pairs(engine, stopping.max_mc_iters if stopping else fixed)
-    loaded = case if isinstance(case, Case) else load_case(case)
-    if stopping:
-        stopping.check(loaded.task)
-    network = read_network(loaded)
-    rule = Rule(threshold) if threshold is not None else rule
-    masks = choose_masks(network, rule) if rule is not None else network.masks
-    with open_workers(executor, workers) as crew:
-        prepared = prepare_engine(
-            loaded, network, masks, seed=seed, name=engine, sampling=sampling, precision=precision
-        )
-        prepared = pair_draws(prepared) if antithetic else prepared
-        dataset = load_data(loaded, prepared.engine, given_data(data), scale=scale)
-        record = new_run(
-            loaded,
-            prepared,
-            mc_iters=fixed,
-            seed=seed,
-            rule=rule,
-            command="bprune.infer",
-            antithetic=antithetic,
-            stopping=stopping,
-        )
-        return record_draws(
-            network,
-            prepared,
-            dataset,
-            Path(out),
-            record,
-            stopping=stopping,
-            keep_draws=keep_draws,
-            batch_size=batch_size,
-            workers=crew,
-            overwrite=overwrite,
-            progress=progress,
-        )
 
 
 def choose_stopping(mc_iters: int | str | None, max_mc_iters: int, target_stderr: float | None) -> Stopping | None:
@@ -293,9 +190,38 @@ def layer_records(network: Network, masks: Mapping[str, BoolArray]) -> list[Laye
     ]
 
 
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A network that is ready to draw: the one of a run, or one of several.
+
+    Attributes:
+        network: Its posteriors.
+        prepared: Its engine, with its own noise.
+    """
+
+    network: Network
+    prepared: Prepared
+
+    @property
+    def case(self) -> Case:
+        """The case that it is."""
+        return self.prepared.origin.case
+
+    def layers(self) -> list[LayerRecord]:
+        """What a results file says of its layers; those of a network without a posterior have no weights.
+
+        Raises:
+            UsageError: If it names no layer.
+        """
+        layers = layer_records(self.network, self.prepared.origin.masks)
+        layers = layers or [LayerRecord(layer.name, 0, 0) for layer in self.case.layer_names.layers]
+        if not layers:
+            raise UsageError(f"the case {self.case.name} names no layer")
+        return layers
+
+
 def record_draws(
-    network: Network,
-    prepared: Prepared,
+    members: Sequence[Member],
     data: Dataset,
     out: Path,
     run_record: RunRecord,
@@ -307,18 +233,32 @@ def record_draws(
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Results:
-    """Run the draws of a prepared engine into a results file; see `infer`.
+    """Run the draws of one network, or of the members of an ensemble, into a results file; see `bprune.infer`.
+
+    Args:
+        members: The network; or the members that the record names, in its order.
+        data: The data.
+        out: The results file.
+        run_record: What it says of the run.
+        stopping: When the draws of an example end; None for a fixed number.
+        keep_draws: Store all draws, or their summary alone; None stores them where their number is fixed.
+        batch_size: Examples that are run together; None chooses.
+        workers: Who works; None for this process.
+        overwrite: Whether an existing file is replaced.
+        progress: Told the share of the work that is done.
 
     Raises:
-        UsageError: If the network has no stochastic layer to tell about, draws are to be stored whose number is not
-            fixed, or the noise of the engine cannot be divided among workers.
+        UsageError: If a network has no layer to tell about, draws are to be stored whose number is not fixed, or the
+            noise of an engine cannot be divided among workers.
     """
     if workers is not None:
-        check_divisible(prepared)
+        for member in members:
+            check_divisible(member.prepared)
     amount = choose_amount(run_record, stopping, keep_draws, batch_size)
     start, clock = time.perf_counter(), CompilationClock()
-    with watch_compilation(clock), open_writer(network, prepared, data, out, run_record, amount, overwrite) as writer:
-        run(prepared, data.inputs, data.labels, amount, sink=writer, workers=workers, progress=progress)
+    with watch_compilation(clock), open_writer(members, data, out, run_record, amount, overwrite) as writer:
+        networks, sinks = [item.prepared for item in members], [writer.of_member(i) for i in range(len(members))]
+        run_members(networks, data.inputs, data.labels, amount, sinks=sinks, workers=workers, progress=progress)
         writer.finish(time.perf_counter() - start - clock.seconds)  # a machine's first run compiles kernels
     return open_results(out)
 
@@ -341,35 +281,26 @@ def choose_amount(
 
 
 def open_writer(
-    network: Network,
-    prepared: Prepared,
-    data: Dataset,
-    out: Path,
-    run_record: RunRecord,
-    amount: Amount,
-    overwrite: bool,
+    members: Sequence[Member], data: Dataset, out: Path, run_record: RunRecord, amount: Amount, overwrite: bool
 ) -> ResultsWriter:
     """The writer of a results file.
 
     Raises:
-        UsageError: If the network has no stochastic layer to tell about.
+        UsageError: If a network has no layer to tell about.
     """
-    case, engine = prepared.origin.case, prepared.engine
-    layers = layer_records(network, prepared.origin.masks)
-    if not layers:
-        layers = [LayerRecord(name, 0, 0) for name in (layer.name for layer in case.layer_names.layers)]
-    if not layers:
-        raise UsageError(f"the case {case.name} names no layer")
+    case, engines = members[0].case, [item.prepared.engine for item in members]
+    outputs = engines[0].output_size
+    blocks = smallest([amount.blocks(engine, len(data)) for engine in engines])
     return ResultsWriter(
         out,
         run_record,
-        layers,
+        member_layers([item.layers() for item in members]),
         task=case.task,
         inputs=data.inputs,
         labels=data.labels,
-        outputs=engine.output_size,
+        outputs=outputs,
         predicts_scale=case.roles.scale is not None,
         keep_draws=amount.stored,
-        draws_at_once=amount.blocks(engine, len(data)).stored_at_once(amount.mc_iters, engine.output_size),
+        draws_at_once=blocks.stored_at_once(amount.mc_iters, outputs),
         overwrite=overwrite,
     )

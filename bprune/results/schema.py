@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -16,12 +15,16 @@ from typing import Any, SupportsIndex
 from bprune.case.task import Task
 from bprune.errors import UsageError
 from bprune.posterior.snr import SNR_QUANTILES
+from bprune.results.members import MemberRecord, members_from_json, members_json
+from bprune.results.text import plain_text, text_digest
 
 __all__ = [
     "ADDED",
     "ATTRIBUTES",
     "BLOCKS_ADDED",
     "CONVENTIONS",
+    "ENSEMBLE_VERSION",
+    "LATEST_VERSION",
     "LIBRARY",
     "SCHEMA_VERSION",
     "SNR_QUANTILES",
@@ -41,6 +44,12 @@ Version 3 added `antithetic` and `stopping`; older files are read as independent
 Version 4 added the group `blocks`, statistics of blocks of draws; metrics of older files have no MC standard error.
 """
 
+ENSEMBLE_VERSION = 5
+"""The version of files of ensembles: with the attribute `members`, the groups `members` and `split`, a chain for each
+member, also in `blocks`, and `layers/member`. A file of one network stays what it was, and says so."""
+
+LATEST_VERSION = ENSEMBLE_VERSION
+
 CONVENTIONS = "CF-1.11"
 LIBRARY = "bprune"
 
@@ -58,6 +67,7 @@ ATTRIBUTES: Mapping[str, type] = {
     "plan": str,
     "antithetic": int,
     "stopping": str,
+    "members": str,
     "threshold": float,
     "criterion": str,
     "checkpoint_digest": str,
@@ -73,7 +83,7 @@ ATTRIBUTES: Mapping[str, type] = {
 }
 """The root attributes that a reader needs. `Conventions`, `title`, `history` and `source` are for people."""
 
-ADDED: Mapping[str, int] = {"precision": 2, "plan": 2, "antithetic": 3, "stopping": 3}
+ADDED: Mapping[str, int] = {"precision": 2, "plan": 2, "antithetic": 3, "stopping": 3, "members": ENSEMBLE_VERSION}
 """The schema version that brought an attribute, where it is not the first."""
 
 BLOCKS_ADDED = 4
@@ -89,6 +99,7 @@ class LayerRecord:
         weights: Number of prunable weights.
         nonzeros: Number of them that are kept.
         snr_quantiles: SNR at each of `SNR_QUANTILES`; NaN where the layer has no posterior.
+        member: The member of an ensemble that it is a layer of, from 0; its name then begins with that number.
 
     Raises:
         UsageError: If there are more non-zeros than weights, or not one quantile for each of `SNR_QUANTILES`.
@@ -98,13 +109,14 @@ class LayerRecord:
     weights: int
     nonzeros: int
     snr_quantiles: tuple[float, ...] = (math.nan,) * len(SNR_QUANTILES)
+    member: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.nonzeros <= self.weights:
             raise UsageError(f"layer {self.name} has {self.nonzeros} non-zeros of {self.weights} weights")
         if len(self.snr_quantiles) != len(SNR_QUANTILES):
             raise UsageError(f"layer {self.name} has {len(self.snr_quantiles)} quantiles, {len(SNR_QUANTILES)} needed")
-        object.__setattr__(self, "name", _plain_text(self.name))
+        object.__setattr__(self, "name", plain_text(self.name))
         object.__setattr__(self, "weights", operator.index(self.weights))
         object.__setattr__(self, "nonzeros", operator.index(self.nonzeros))
         object.__setattr__(self, "snr_quantiles", tuple(float(value) for value in self.snr_quantiles))
@@ -131,18 +143,14 @@ def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
-def _plain_text(text: str) -> str:
-    """Text that HDF5 can hold: command lines and paths may carry bytes that are not UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
 @dataclass(frozen=True)
 class RunRecord:
     """How the draws of a results file came to be: its root attributes.
 
     Attributes:
-        mc_iters: Number of draws asked for; with a rule for stopping the most that an example took.
-        seed: Seed of the noise, in [0, 2^63).
+        mc_iters: Number of draws asked for, of each member of an ensemble; with a rule for stopping the most that an
+            example took.
+        seed: Seed of the noise, in [0, 2^63); members of an ensemble have their own, made of it.
         engine: Name of the engine.
         sampling: How weights are shared between the examples of a draw.
         checkpoint_digest: Digest of the checkpoint that was run.
@@ -157,6 +165,7 @@ class RunRecord:
         antithetic: Whether the draws 2k and 2k + 1 are antithetic pairs; 1 or 0 in the file.
         stopping: When the draws of an example ended, a JSON object as
             `bprune.inference.stopping.Stopping.to_json` gives it; empty where all examples have `mc_iters` draws.
+        members: The members of an ensemble; none for one network.
         created_at: ISO 8601 time, UTC.
         inference_library_version: Version of BPrune that wrote the file.
 
@@ -179,6 +188,7 @@ class RunRecord:
     plan: str = ""
     antithetic: bool = False
     stopping: str = ""
+    members: tuple[MemberRecord, ...] = ()
     created_at: str = field(default_factory=_now)
     inference_library_version: str = field(default_factory=_library_version)
 
@@ -187,10 +197,13 @@ class RunRecord:
             raise UsageError(f"mc_iters is {self.mc_iters}; at least 1 draw is needed")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"the seed is {self.seed}; it must be in 0 ... 2^63 - 1")
+        object.__setattr__(self, "members", tuple(self.members))
+        if len(self.members) == 1:
+            raise UsageError("an ensemble has at least two members; one network is none")
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
             if isinstance(value, str):  # members of a `str` enum become plain text too
-                object.__setattr__(self, item.name, _plain_text(value))
+                object.__setattr__(self, item.name, plain_text(value))
             elif isinstance(value, SupportsIndex):
                 object.__setattr__(self, item.name, operator.index(value))
         object.__setattr__(self, "antithetic", bool(self.antithetic))
@@ -199,20 +212,28 @@ class RunRecord:
             if value is not None and not math.isfinite(value):
                 raise UsageError(f"{name} is {value}; it must be a finite number or None")
             object.__setattr__(self, name, None if value is None else float(value))
-        versions = {_plain_text(name): _plain_text(version) for name, version in self.versions.items()}
+        versions = {plain_text(name): plain_text(version) for name, version in self.versions.items()}
         object.__setattr__(self, "versions", versions)
+
+    @property
+    def schema_version(self) -> int:
+        """The version of a file that holds this run."""
+        return ENSEMBLE_VERSION if self.members else SCHEMA_VERSION
 
     def attributes(self, task: Task) -> dict[str, Any]:
         """The root attributes but those on provenance, None written as NaN."""
         record = dataclasses.asdict(self) | {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": self.schema_version,
             "task": task.value,
             "inference_library": LIBRARY,
             "antithetic": int(self.antithetic),
             "threshold": math.nan if self.threshold is None else float(self.threshold),
             "inference_runtime_s": math.nan if self.inference_runtime_s is None else float(self.inference_runtime_s),
             "versions": json.dumps(dict(self.versions), sort_keys=True),
+            "members": members_json(self.members),
         }
+        if not self.members:
+            del record["members"]
         return {name: record[name] for name in ATTRIBUTES if name in record}
 
     @classmethod
@@ -220,18 +241,21 @@ class RunRecord:
         """The inverse of `attributes`.
 
         Raises:
-            ValueError: If `versions` is not a JSON object of strings, or a number is out of range.
+            ValueError: If `versions` is not a JSON object of strings, `members` is not a JSON list of members, or a
+                number is out of range.
+            TypeError: If a member is not what it is in every results file.
         """
         values = {item.name: attributes[item.name] for item in dataclasses.fields(cls) if item.name in attributes}
         for name in ("threshold", "inference_runtime_s"):
             values[name] = None if math.isnan(values[name]) else values[name]
         values["versions"] = json.loads(values["versions"])
+        values["members"] = members_from_json(values["members"]) if "members" in values else ()
         if not isinstance(values["versions"], dict) or not all(isinstance(v, str) for v in values["versions"].values()):
             raise ValueError("the attribute versions is not a JSON object of strings")
         return cls(**values)
 
 
-def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord], version: int = SCHEMA_VERSION) -> str:
+def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord], version: int | None = None) -> str:
     """Everything that says where the numbers come from, as one JSON object.
 
     It repeats the root attributes, and the layers' names and counts; a reader compares the two.
@@ -240,17 +264,14 @@ def provenance(run: RunRecord, task: Task, layers: Sequence[LayerRecord], versio
         run: How the draws were made.
         task: What the network predicts.
         layers: Its layers.
-        version: The schema version of the file.
+        version: The schema version of the file; None for that of a new one.
     """
     record = dataclasses.asdict(run) | {
-        "schema_version": version,
+        "schema_version": run.schema_version if version is None else version,
         "inference_library": LIBRARY,
         "task": task.value,
         "layers": [{"name": item.name, "weights": item.weights, "nonzeros": item.nonzeros} for item in layers],
     }
+    if not run.members:
+        del record["members"]
     return json.dumps(record, sort_keys=True, ensure_ascii=False)
-
-
-def text_digest(text: str) -> str:
-    """SHA-256 of a text: HDF5 keeps long attributes without a checksum."""
-    return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -17,7 +17,9 @@ from bprune.atomic import output_errors, whole_file
 from bprune.case.task import Task
 from bprune.engines.base import Draws
 from bprune.errors import OutputError, UsageError
+from bprune.inference.mixture import mix_summaries, split_uncertainty
 from bprune.inference.statistics import ClassificationSummary, RegressionSummary
+from bprune.results.chains import member_summaries
 from bprune.results.contents import plan_contents
 from bprune.results.hdf5 import HDF5Output
 from bprune.results.schema import (
@@ -31,7 +33,7 @@ from bprune.results.schema import (
     text_digest,
 )
 
-__all__ = ["ResultsWriter"]
+__all__ = ["MemberSink", "ResultsWriter"]
 
 
 class _UnfinishedError(Exception):
@@ -41,7 +43,8 @@ class _UnfinishedError(Exception):
 class ResultsWriter:
     """A results file being written, block by block; the file appears when the context is left after `finish`.
 
-    Left without `finish`, or by an exception, the context leaves no file.
+    Left without `finish`, or by an exception, the context leaves no file. Draws and summaries of an ensemble come from
+    its members, in any order; its own summary is made of theirs at the end.
 
     Args:
         path: The file to write; its folder must exist.
@@ -94,9 +97,10 @@ class ResultsWriter:
             mc_iters=run.mc_iters,
             predicts_scale=predicts_scale,
             keep_draws=keep_draws,
+            members=len(run.members),
         )
-        self._stored = np.zeros(self._contents.examples, np.int64)
-        self._summarised = np.zeros(self._contents.examples, np.int64)
+        self._stored = np.zeros((max(len(run.members), 1), self._contents.examples), np.int64)
+        self._summarised = np.zeros_like(self._stored)
         self._finished = False
 
     def __enter__(self) -> ResultsWriter:
@@ -116,13 +120,18 @@ class ResultsWriter:
             kind, error = _UnfinishedError, _UnfinishedError()
         self._stack.__exit__(kind, error, trace)
 
-    def add(self, start: int, draws_start: int, draws: Draws) -> None:
+    def of_member(self, number: int) -> MemberSink:
+        """What takes the draws and summaries of one member of an ensemble, by its position from 0."""
+        return MemberSink(self, number)
+
+    def add(self, start: int, draws_start: int, draws: Draws, *, member: int = 0) -> None:
         """Write draws of a block of examples; does nothing when draws are not kept.
 
         Args:
             start: Position of the first example.
             draws_start: Number of the first draw.
             draws: The draws, `[draw, example, class or output]`.
+            member: Whose draws they are, where the file is of an ensemble.
 
         Raises:
             UsageError: If the block does not lie within the file's examples, draws and outputs.
@@ -133,11 +142,16 @@ class ResultsWriter:
         parts = {"probabilities": draws.values, "mean": draws.values, "scale": draws.scale}
         for name in self._contents.groups["posterior_predictive"]:
             part = parts[name]
-            self._put("posterior_predictive", name, (0, draws_start, start), None if part is None else part[None])
-        self._stored[start : start + draws.values.shape[1]] += len(draws.values)
+            self._put("posterior_predictive", name, (member, draws_start, start), None if part is None else part[None])
+        self._stored[member, start : start + draws.values.shape[1]] += len(draws.values)
 
     def add_summary(
-        self, start: int, summary: ClassificationSummary | RegressionSummary, *, draws: AnyArray | int | None = None
+        self,
+        start: int,
+        summary: ClassificationSummary | RegressionSummary,
+        *,
+        draws: AnyArray | int | None = None,
+        member: int = 0,
     ) -> None:
         """Write the summary of a block of examples.
 
@@ -145,19 +159,24 @@ class ResultsWriter:
             start: Position of the first example.
             summary: The statistics of the examples from `start` on.
             draws: Number of draws made for these examples, one or `[example]`; `run.mc_iters` when None.
+            member: Whose summary it is, where the file is of an ensemble.
 
         Raises:
             UsageError: If the block does not lie within the file's examples and outputs, or is of another task.
             OutputError: If the file cannot be written.
         """
-        for name in self._contents.groups["summary"]:
-            self._put("summary", name, (start,), getattr(summary, name, None))
-        for name in self._contents.groups["blocks"]:
-            self._put("blocks", name, (start,), getattr(summary, f"block_{name}", None))
+        own = "members" if self._run.members else "summary"
+        for group, prefix in ((own, ""), ("blocks", "block_")):
+            for name in self._contents.groups[group]:
+                values = getattr(summary, prefix + name, None)
+                if self._run.members:
+                    self._put(group, name, (member, start), None if values is None else values[None])
+                else:
+                    self._put(group, name, (start,), values)
         made = np.empty(len(summary.mean), np.int64)
         made[:] = self._run.mc_iters if draws is None else draws
         self._put("sample_stats", "draws", (start,), made)
-        self._summarised[start : start + len(made)] = made
+        self._summarised[member, start : start + len(made)] = made
 
     def finish(self, runtime_s: float) -> None:
         """Write what is known at the end and close the file. It appears when the context is left.
@@ -169,13 +188,9 @@ class ResultsWriter:
             UsageError: If an example has no summary, or if its stored draws are not those of its summary.
             OutputError: If the file cannot be written.
         """
-        wrong = (self._summarised < 1) | (self._keep_draws & (self._stored != self._summarised))
-        if wrong.any():
-            example = int(np.argmax(wrong))
-            raise UsageError(
-                f"the results are not complete: the summary of example {example} has {self._summarised[example]} "
-                f"draws, and {self._stored[example]} draws are stored"
-            )
+        self._check_complete()
+        if self._run.members:
+            self._write_mixture()
         run = dataclasses.replace(self._run, inference_runtime_s=runtime_s)
         if run.stopping and not self._keep_draws:  # the axis of stored draws has the length that was asked for
             run = dataclasses.replace(run, mc_iters=int(self._summarised.max()))
@@ -206,6 +221,26 @@ class ResultsWriter:
         totals = {"weights_total": weights, "nonzeros_total": nonzeros, "sparsity_total": sparsity(weights, nonzeros)}
         self._file.set_attributes(totals, "layers")
 
+    def _check_complete(self) -> None:
+        wrong = (self._summarised < 1) | (self._keep_draws & (self._stored != self._summarised))
+        if wrong.any():
+            member, example = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+            of_member = f" by member {member}" if self._run.members else ""
+            raise UsageError(
+                f"the results are not complete: the summary of example {example}{of_member} has "
+                f"{self._summarised[member, example]} draws, and {self._stored[member, example]} draws are stored"
+            )
+        if (self._summarised != self._summarised[0]).any():
+            raise UsageError("members of the ensemble have other numbers of draws; all must have the same")
+
+    def _write_mixture(self) -> None:
+        """The summary of an ensemble, from those of its members."""
+        stored = {name: self._file.read("members", name) for name in self._contents.groups["members"]}
+        members = member_summaries(self._task, stored)
+        for group, values in (("summary", mix_summaries(members)), ("split", split_uncertainty(members))):
+            for name in self._contents.groups[group]:
+                self._put(group, name, (0,), getattr(values, name))
+
     def _put(self, group: str, name: str, starts: tuple[int, ...], values: AnyArray | None) -> None:
         """Write a block that begins at `starts`, after checking that it lies within the variable."""
         if values is None:
@@ -229,3 +264,20 @@ class ResultsWriter:
                 f"cannot write {self._path}: up to {needed:,} bytes are needed and {free:,} bytes are free in {folder}",
                 hint="Free disk space, choose another place with --out, or keep the summary alone with --draws none.",
             )
+
+
+class MemberSink:
+    """Takes the draws and summaries of one member of an ensemble, as the writer takes those of one network."""
+
+    def __init__(self, writer: ResultsWriter, number: int) -> None:
+        self._writer, self._number = writer, number
+
+    def add(self, start: int, draws_start: int, draws: Draws) -> None:
+        """See `ResultsWriter.add`."""
+        self._writer.add(start, draws_start, draws, member=self._number)
+
+    def add_summary(
+        self, start: int, summary: ClassificationSummary | RegressionSummary, *, draws: AnyArray | int | None = None
+    ) -> None:
+        """See `ResultsWriter.add_summary`."""
+        self._writer.add_summary(start, summary, draws=draws, member=self._number)

@@ -69,8 +69,8 @@ def test_other_hdf5_is_recognised(tmp_path: Path) -> None:
 
 def test_a_newer_schema_version_is_named(good: Path) -> None:
     with h5py.File(good, "a") as file:
-        file.attrs["schema_version"] = 5
-    with pytest.raises(UnsupportedError, match="schema version 5; this BPrune reads versions up to 4"):
+        file.attrs["schema_version"] = 6
+    with pytest.raises(UnsupportedError, match="schema version 6; this BPrune reads versions up to 5"):
         open_results(good)
 
 
