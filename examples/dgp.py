@@ -25,7 +25,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
-from bprune.errors import BPruneError, InputError
+from bprune.errors import BPruneError, InputError, MissingFileError
 from bprune.training import BPruneCallback
 from bprune.training.distribute import Distribution, Mode, distribute
 from examples.random_features import FREQUENCIES, Design, Floats, build
@@ -120,6 +120,8 @@ def load(name: str) -> Data:
         train, test = tf_keras.datasets.mnist.load_data()
         return arrays(*train, *test)
     keys = ("x_train", "y_train", "x_test", "y_test")
+    if not Path(name).is_file():
+        raise MissingFileError(f"--data {name}: there is no such file, and it is not wave, diabetes or keras")
     with np.load(name, allow_pickle=False) as file:
         missing = [key for key in keys if key not in file]
         if missing:
@@ -239,11 +241,12 @@ def main() -> None:
     try:
         with distribute(options.distribute, seed=options.seed) as workers:
             train(options, load(options.data), workers)
-            if workers.is_chief:
-                print(f"bprune inspect --case-dir {options.out}")
-                print(f"bprune prune --case-dir {options.out} --sparsity 0.8")
-    except (BPruneError, OSError) as error:
-        sys.exit(f"Error: {error}")
+            chief = workers.is_chief
+    except BPruneError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    if chief:
+        print(f"bprune inspect --case-dir {options.out}\nbprune prune --case-dir {options.out} --sparsity 0.8")
 
 
 if __name__ == "__main__":

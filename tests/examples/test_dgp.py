@@ -10,13 +10,14 @@ import pytest
 
 from bprune.case import load_case
 from bprune.engines.check import LARGEST_ERROR, check_lowering
-from bprune.errors import InputError
+from bprune.errors import InputError, MissingFileError
 from bprune.lowering.lower import lower
 from bprune.posterior import read_network
 from bprune.training import write_case
 from examples import dgp
 from examples.random_features import FREQUENCIES, Design, build
-from tests.examples.command_line import run_example, run_json
+from tests.examples.command_line import ROOT, run_json
+from tests.training.distribute.jobs import cluster_command
 
 LAYERS = ("omega_1/kernel", "gp_1/kernel", "omega_2/kernel", "gp_2/kernel")
 DESIGN = Design(features=7, gps=3, share=0.01)
@@ -25,15 +26,18 @@ INPUTS = np.linspace(-2.0, 2.0, 4 * 5, dtype=np.float32).reshape(4, 5)
 
 @pytest.fixture(scope="module")
 def case_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short run of the script on the made regression."""
+    """A short run of the script on the made regression: asynchronous, two workers and a parameter server."""
     out = tmp_path_factory.mktemp("dgp") / "wave"
-    printed = run_example("dgp.py", "--short", "--features", "20", "--gps", "4", "--out", out)
-    assert printed[-2:] == [f"bprune inspect --case-dir {out}", f"bprune prune --case-dir {out} --sparsity 0.8"]
+    design = ["--features", "20", "--gps", "4", "--short", "--out", str(out)]
+    command = [str(ROOT / "examples" / "dgp.py"), "--distribute", "ps", *design]
+    jobs = cluster_command(out, command, ("chief", "ps", "worker", "worker"))
+    assert [job.code for job in jobs] == [0] * 4, jobs[0].errors[-3000:]
     return out
 
 
 def test_the_case_is_inspected_and_pruned(case_dir: Path, tmp_path: Path) -> None:
     content = run_json("inspect", "--case-dir", case_dir)
+    assert content["checkpoint"]["name"] == "model-16.ckpt"
     assert tuple(f"{item['layer']}/{item['part']}" for item in content["layers"]) == LAYERS
     assert content["unpruned"] == []
     pruned = run_json("prune", "--case-dir", case_dir, "--sparsity", "0.5", "--out", tmp_path / "pruned")
@@ -115,4 +119,6 @@ def test_data_of_ones_own(tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", x_train=images)
     with pytest.raises(InputError, match="has no y_train; it needs x_train, y_train, x_test, y_test"):
         dgp.load(str(tmp_path / "bare.npz"))
+    with pytest.raises(MissingFileError, match="there is no such file, and it is not wave, diabetes or keras"):
+        dgp.load("waves")
     assert dgp.load("diabetes").x_train.shape[1] == 10

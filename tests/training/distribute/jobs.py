@@ -80,7 +80,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def cluster_job(folder: Path, mode: str, part: str, kinds: tuple[str, ...]) -> list[Job]:
-    """Run the worker once for each of the kinds of a cluster, with TF_CONFIG; what came of each."""
+    """Run the worker once for each of the kinds of a cluster; what came of each."""
+    return cluster_command(folder, [str(WORKER), mode, str(folder), part], kinds)
+
+
+def cluster_command(folder: Path, command: list[str], kinds: tuple[str, ...]) -> list[Job]:
+    """Run a Python script once for each of the kinds of a cluster, with TF_CONFIG; what came of each."""
     ports = free_ports(len(kinds))
     cluster: dict[str, list[str]] = {}
     tasks = []
@@ -90,7 +95,7 @@ def cluster_job(folder: Path, mode: str, part: str, kinds: tuple[str, ...]) -> l
     begin = time.monotonic()
     workers = [
         subprocess.Popen(
-            [sys.executable, str(WORKER), mode, str(folder), part],
+            [sys.executable, *command],
             env=environment(TF_CONFIG=json.dumps({"cluster": cluster, "task": task})),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
