@@ -225,7 +225,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=count, help="default: 300, and 9 above 10,000 examples")
     parser.add_argument("--batch", type=count, help="of one worker (default: 100, and 250 above 10,000 examples)")
     parser.add_argument("--learning-rate", type=positive, help="default: 0.01, and 0.003 above 10,000 examples")
-    parser.add_argument("--distribute", choices=[item.value for item in Mode], default=None, help="over processes")
+    parser.add_argument(
+        "--distribute", choices=[item.value for item in Mode], help="default: mpi under mpiexec or srun, else none"
+    )
     parser.add_argument(
         "--resume-dir", type=Path, help="where the state is kept after every epoch, to go on from there"
     )

@@ -15,7 +15,7 @@ from bprune.lowering.lower import lower
 from bprune.posterior import read_network
 from bprune.training import write_case
 from examples import dgp
-from examples.random_features import FREQUENCIES, Design, build
+from examples.random_features import Design, build
 from tests.examples.command_line import ROOT, run_json
 from tests.training.distribute.jobs import cluster_command
 
@@ -37,7 +37,7 @@ def case_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_case_is_inspected_and_pruned(case_dir: Path, tmp_path: Path) -> None:
     content = run_json("inspect", "--case-dir", case_dir)
-    assert content["checkpoint"]["name"] == "model-16.ckpt"
+    assert content["checkpoint"] == "model-16.ckpt"
     assert tuple(f"{item['layer']}/{item['part']}" for item in content["layers"]) == LAYERS
     assert content["unpruned"] == []
     pruned = run_json("prune", "--case-dir", case_dir, "--sparsity", "0.5", "--out", tmp_path / "pruned")
@@ -90,8 +90,8 @@ def test_frequencies_diverge_from_the_prior_of_their_lengthscales(frequencies: s
     assert kl_divergence(loc, np.log1p(np.exp(untransformed)), 1.0) != pytest.approx(expected, rel=0.05)
 
 
-@pytest.mark.parametrize("frequencies", FREQUENCIES)
-def test_every_kind_of_frequencies_is_lowered(frequencies: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("frequencies", ["prior-fixed", "var-fixed"])
+def test_kept_frequencies_are_lowered(frequencies: str, tmp_path: Path) -> None:
     design = Design(features=7, gps=3, frequencies=frequencies, feed_forward=frequencies != "var-fixed")
     model = build(5, 2, design, targets=np.asarray([[1.0, 5.0], [3.0, 4.0]], np.float32))
     write_case(tmp_path / "case", model, iteration=1, heldout=(INPUTS, np.zeros((4, 2), np.float32)))
@@ -99,7 +99,7 @@ def test_every_kind_of_frequencies_is_lowered(frequencies: str, tmp_path: Path) 
     network = read_network(case)
     program = lower(case, network)
     names = {item.name for item in network.posteriors}
-    assert names == set(LAYERS if frequencies == "var-resampled" else LAYERS[1::2])
+    assert names == set(LAYERS[1::2]), "the weights alone"
     assert network.unrecognised == ()
     assert len(program.outputs) == 2
     assert check_lowering(case, network, program) < LARGEST_ERROR

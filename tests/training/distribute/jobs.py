@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import ROOT
 
 WORKER = Path(__file__).with_name("worker.py")
-LIMIT_S = 240
+LIMIT_S = 480
 UNSEEN = ["sh", "-c", '"$0" "$@"; code=$?; [ $code = 137 ] && sleep 60; exit $code']
 """Runs a command whose death by kill -9 the launcher does not notice for a minute."""
 
