@@ -7,7 +7,7 @@ import itertools
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,32 +34,9 @@ from bprune.posterior import read_network
 from bprune.pruning import Rule, choose_masks
 from bprune.results.record import load_data
 from bprune.scale import Share, Workers
+from tests.scale.here import Here
 
 EXAMPLES = 100
-
-
-class Here:
-    """An executor whose calls happen at once, from data that has travelled; every other call happens twice."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        self.calls += 1
-        sent = pickle.dumps((function, arguments))
-        assert b"tensorflow.python" not in sent
-        assert b"bprune.case.case\x94\x8c\x04Case" not in sent
-        function, arguments = pickle.loads(sent)
-        value = function(*arguments)
-        return _Known(function(*arguments) if self.calls % 2 else value)
-
-
-@dataclasses.dataclass
-class _Known:
-    value: Any
-
-    def result(self) -> Any:
-        return self.value
 
 
 class World:
@@ -123,11 +100,11 @@ def test_any_number_of_workers_gives_the_same_bytes(world: World, stored: bool) 
     amount = Amount(20, paired=world.paired, stored=stored)
     alone = world.run(amount)
     assert ("values" in alone) == stored
-    for count in (1, 2, 4):
+    for count in (1, 2, 4) if stored else (3,):
         assert world.run(amount, Workers(Here(), count)) == alone
 
 
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**31), draws=st.integers(1, 20), batch=st.sampled_from([None, 1, 40]))
 def test_any_partition_in_any_order_gives_the_same_bytes(
     world: World, seed: int, draws: int, batch: int | None

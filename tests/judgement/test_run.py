@@ -25,6 +25,7 @@ from bprune.judgement.measure import Draws, Study, measure_level, prepare_draws,
 from bprune.metrics import Estimate, evaluate_difference
 from bprune.posterior import Network, read_network
 from bprune.pruning import Rule, choose_masks, count_total, find_criterion
+from tests.scale.here import Here
 
 SPARSITIES = (0.5, 0.8, 0.95)
 DRAWS = 20
@@ -155,10 +156,13 @@ def test_a_killed_sweep_goes_on_to_the_same_values(
     assert [item.name for item in tmp_path.iterdir()] == ["s.h5"]
 
 
-def test_workers_give_the_same_values(case: Case, data: Dataset, whole: Sweep, tmp_path: Path) -> None:
-    together = _sweep(case, data, out=tmp_path / "s.h5", workers=2)
+@pytest.mark.parametrize("workers", [2, 5], ids=["whole points", "divided points"])
+def test_workers_give_the_same_values(case: Case, data: Dataset, whole: Sweep, tmp_path: Path, workers: int) -> None:
+    executor = Here()
+    together = _sweep(case, data, out=tmp_path / "s.h5", executor=executor, workers=workers)
     assert _values(together) == _values(whole)
     assert all(point.draw_us > 0.0 for point in together.points)
+    assert (executor.calls > 2 * len(whole.points)) == (workers == 5)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,10 @@ from bprune.report import Report, collect, make_page, run_report, write_report
 from bprune.report.examples import most_uncertain
 from bprune.report.figures import draws_of_example
 from bprune.report.page import json_text
+from bprune.scale import Workers
 from tests.commands.test_commands import run_json
 from tests.report.report_world import HOSTILE, data_of, embedded, request, without_data
+from tests.scale.here import Here
 
 pytestmark = pytest.mark.xdist_group("report")
 
@@ -224,6 +226,15 @@ def test_a_pruned_case_is_told_about_as_it_is(digits: Path, tmp_path: Path) -> N
     assert "What the draws say" in page
     assert "are not stored" not in page
     assert beside.content["sides"][0]["draw_us"] is None
+
+
+def test_workers_find_the_same(digits: Path) -> None:
+    found = []
+    for workers in (None, Workers(Here(), 2)):
+        with collect(request(digits, 20, draws=Draws(6)), workers) as findings:
+            assert findings.sweep is not None
+            found.append((findings.sweep.points[-1].metrics, [side.metrics for side in findings.sides]))
+    assert found[0] == found[1]
 
 
 def test_results_and_sweep_that_are_there_are_not_run_again(
