@@ -84,12 +84,28 @@ _reading_parts: tuple[Callable[[Any], Any], ...] = (
 )
 """How to read a case."""
 
+
+def _one_case(context: click.Context, parameter: click.Parameter, given: tuple[Path, ...]) -> Path:
+    """The case of a command that takes one; click would take the last of several."""
+    if len(given) > 1:
+        raise click.UsageError("this command takes one --case-dir; several are an ensemble, which bprune infer runs")
+    return given[0]
+
+
 _CASE_HELP = "The case: its directory, its checkpoint folder, a checkpoint prefix, or any file of it."
 
 case_options: Callable[[Any], Any] = group_options(
     "choice",
     CaseChoice,
-    click.option("--case-dir", "case_dir", type=click.Path(path_type=Path), required=True, help=_CASE_HELP),
+    click.option(
+        "--case-dir",
+        "case_dir",
+        type=click.Path(path_type=Path),
+        required=True,
+        multiple=True,
+        callback=_one_case,
+        help=_CASE_HELP,
+    ),
     *_reading_parts,
 )
 """Which case: the argument `choice`."""

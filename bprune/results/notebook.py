@@ -9,7 +9,7 @@ import numpy as np
 from bprune.arrays import AnyArray
 from bprune.cells import number, percent
 from bprune.html import facts, panel, shown, table
-from bprune.inference.statistics import ClassificationSummary
+from bprune.inference.statistics import ClassificationSummary, RegressionSummary
 from bprune.metrics import MAIN_METRICS, METRICS
 from bprune.results.schema import SNR_QUANTILES
 
@@ -69,6 +69,10 @@ def _uncertainty(results: Results) -> str:
             "of it noise in the data": summary.aleatoric_stddev,
             "of it doubt of the network": summary.epistemic_stddev,
         }
+    if results.members:
+        split = results.predictions()
+        noun = "variance" if isinstance(summary, RegressionSummary) else "mutual information"
+        measures |= {f"{noun} within members": split.within_members, f"{noun} between members": split.between_members}
     rows = [
         [name, *(number(float(value)) for value in np.quantile(values, _SHARES))] for name, values in measures.items()
     ]

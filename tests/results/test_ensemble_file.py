@@ -120,6 +120,7 @@ def test_metrics_of_the_whole_and_of_members(tmp_path: Path) -> None:
         assert "3 members" in repr(results)
         html = results._repr_html_()
         assert "ensemble of 3: member_0, member_1, member_2" in html
+        assert "mutual information between members" in html
         with pytest.raises(UsageError, match=r"no member 3 in .*; it has 3 members"):
             results.draws(member=3)
         with pytest.raises(UsageError, match="no member -1"):

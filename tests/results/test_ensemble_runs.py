@@ -193,6 +193,13 @@ def test_every_command_takes_the_results_of_an_ensemble(samples: Path, tmp_path:
     assert "a report is about one case" in json.loads(text)["error"]["message"]
 
 
+@pytest.mark.parametrize("name", ["inspect", "prune", "verify", "sweep"])
+def test_other_commands_take_one_case(samples: Path, name: str) -> None:
+    code, text = command(name, "--case-dir", samples / "digits_fc", "--case-dir", samples / "digits_conv", "--json")
+    assert code == 2
+    assert "takes one --case-dir" in json.loads(text)["error"]["message"]
+
+
 def test_an_error_names_the_member(samples: Path, tmp_path: Path) -> None:
     cases = [item for name in ("digits_conv", "digits_fc") for item in ("--case-dir", samples / name)]
     code, text = command("infer", *cases, "--threshold", "10", "--out", tmp_path / "r.h5", "--json")
