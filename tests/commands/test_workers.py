@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,13 @@ def test_two_processes(case: str, serial: str, tmp_path: Path, capsys: pytest.Ca
     assert run(["infer", "--case-dir", case, *OPTIONS, "--out", str(out), "--workers", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mc_iters"] == 20
     assert digest(out) == serial
+
+
+def test_a_process_that_is_spawned_does_not_begin_the_command_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["bprune", "--version"])
+    runpy.run_module("bprune.__main__", run_name="__mp_main__")
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("bprune.__main__", run_name="__main__")
 
 
 def test_two_ranks(case: str, serial: str, tmp_path: Path) -> None:
