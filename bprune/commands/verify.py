@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -191,19 +192,26 @@ def _law_lines(laws: Agreement) -> list[str]:
         f"{laws.comparisons:,} comparisons of {laws.draws:,} draws of {laws.examples:,} examples; "
         f"equal laws would be told apart with a probability of {laws.false_alarm:g} at most.",
         f"Most different: {laws.worst.describe()} in graph and program.",
-        f"In one example, {_detectable(laws.in_one_example)} would have been found with a probability of 95 %.",
+        f"In one example, {_detectable(laws.in_one_example, ' would have been found with a probability of 95 %')}.",
     ]
     if laws.in_all_examples is not None:
         lines.append(f"In all examples at once, {_detectable(laws.in_all_examples)}.")
     return lines
 
 
-def _detectable(effect: Detectable) -> str:
-    """Effects in words; what is infinite is never found."""
-    found = [
-        f"a shift by {effect.shift:.2g} standard deviations",
-        f"a change of the standard deviation by {effect.ratio - 1.0:.0%}",
+def _detectable(effect: Detectable, told: str = "") -> str:
+    """Effects in words, then what is told of them; those that so few draws never show are named after it."""
+    effects = [
+        ("a shift", f"by {effect.shift:.2g} standard deviations", effect.shift),
+        ("a change of the standard deviation", f"by {effect.ratio - 1.0:.0%}", effect.ratio),
     ]
     if effect.correlation is not None:
-        found.append(f"a change of a correlation by {effect.correlation:.2g}")
-    return ", ".join(found[:-1]) + " or " + found[-1]
+        effects.append(("a change of a correlation", f"by {effect.correlation:.2g}", effect.correlation))
+    found = [f"{what} {size}" for what, size, value in effects if math.isfinite(value)] or ["nothing"]
+    missed = [what for what, _, value in effects if not math.isfinite(value)]
+    text = _or(found) + told
+    return f"{text} ({_or(missed)} cannot be found with so few draws)" if missed else text
+
+
+def _or(items: list[str]) -> str:
+    return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
