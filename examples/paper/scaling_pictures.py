@@ -64,7 +64,8 @@ def _throughput(axes: Any, measurements: Sequence[Measurement]) -> None:
         axes.errorbar(counts, rates, yerr=deviations, capsize=3, label=name, **style)
         ideal = [rates[0] * count / counts[0] for count in counts]
         axes.plot(counts, ideal, color=style["color"], linewidth=0.8, linestyle=":")
-    axes.set_yscale("log")
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylabel("samples/s (bars: standard deviation of a step)")
     axes.set_title("Training speed; dotted: perfect scaling")
     _workers(axes, measurements)
@@ -77,7 +78,7 @@ def _efficiency(axes: Any, measurements: Sequence[Measurement]) -> None:
         axes.plot(counts, [item.efficiency for item in items], label=name, **line_style(number, markers=True))
     axes.axhline(1.0, color=GREY, linewidth=0.8)
     axes.set_ylim(0.0, max(1.1, *(1.05 * item.efficiency for item in measurements)))
-    axes.set_ylabel("T1 / (T_N N)")
+    axes.set_ylabel("$T_1 / (T_N N)$")
     axes.set_title("Weak-scaling efficiency")
     _workers(axes, measurements)
     axes.legend()
@@ -104,7 +105,7 @@ def _time_ratio(axes: Any, measurements: Sequence[Measurement]) -> None:
         counts = [item.training.workers for item in items]
         axes.plot(counts, [item.time_ratio for item in items], label=name, **line_style(number, markers=True))
     axes.axhline(1.0, color=GREY, linewidth=0.8)
-    axes.set_ylim(bottom=0.0)
+    axes.set_ylim(0.0, 1.2 * max(item.time_ratio or 1.0 for item in known))
     axes.set_ylabel("time of an example, BNN over CNN")
     axes.set_title("What the posterior costs in training")
     _workers(axes, known)

@@ -16,7 +16,7 @@ from bprune.errors import BPruneError, UsageError
 from bprune.training.chief import declared_chief
 from bprune.training.distribute.mode import Mode
 from bprune.training.distribute.resume import Progress
-from bprune.training.distribute.seeds import global_seed, warn_of_equal_seeds
+from bprune.training.distribute.seeds import global_seed, seed_after, warn_of_equal_seeds
 from bprune.training.network import refuse_keras_3
 
 __all__ = ["Distribution", "MakeDataset"]
@@ -162,6 +162,8 @@ class Distribution(ABC):
         before, after = self.callbacks()
         done = progress.restore()
         self._warn_of_equal_seeds()
+        if done:
+            tf.random.set_seed(seed_after(self.seed, done))
         try:
             return model.fit(
                 self.feed(data, done * steps, steps),

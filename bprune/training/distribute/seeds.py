@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from bprune.errors import UsageError
 
-__all__ = ["base_seed", "global_seed", "seed_of", "warn_of_equal_seeds"]
+__all__ = ["base_seed", "global_seed", "seed_after", "seed_of", "warn_of_equal_seeds"]
 
 _STRIDE = 1000
+_STRIDE_OF_EPOCHS = 1_000_003
 _LIMIT = 2**31
 
 
@@ -30,6 +31,11 @@ def base_seed(seed: int | None) -> int:
 def seed_of(base: int, rank: int) -> int:
     """The seed of one worker: that of the job for the chief, so that it starts with the weights of serial training."""
     return (base + _STRIDE * rank) % _LIMIT
+
+
+def seed_after(seed: int, epochs: int) -> int:
+    """A worker's seed for the noise of a training that goes on after some epochs, whose noise it must not repeat."""
+    return (seed + _STRIDE_OF_EPOCHS * epochs) % _LIMIT
 
 
 def global_seed() -> int | None:

@@ -61,7 +61,8 @@ def test_uneven_shards_make_the_steps_of_the_smaller(reports: list[dict[str, Any
 
 
 def test_the_case_is_one_of_serial_training(job: Job, reports: list[dict[str, Any]]) -> None:
-    case = load_case(job.folder / "case")
+    assert not (job.folder / "case-1").exists(), "only the chief writes"
+    case = load_case(job.folder / "case-0")
     assert [item.number for item in case.files.iterations] == [3, 6]
     assert [layer.name for layer in case.layer_names.layers] == ["den", "norm", "logits"]
     assert [item.name for item in read_network(case).posteriors] == ["den/kernel", "logits/kernel"]

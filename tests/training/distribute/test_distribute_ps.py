@@ -23,7 +23,7 @@ def test_one_worker_is_serial_training_and_all_end_with_the_chief(tmp_path: Path
     report = jobs[0].report("whole", 0)
     np.testing.assert_allclose(report["kl"], alone.kl_only(), rtol=1e-6)
     assert len(report["case"]["history"]["loss"]) == 2
-    case = load_case(tmp_path / "case")
+    case = load_case(tmp_path / "case-0")
     assert [item.number for item in case.files.iterations] == [7, 14]
     assert [item.name for item in read_network(case).posteriors] == ["den/kernel", "logits/kernel"]
     np.testing.assert_allclose(case.checkpoint.read("norm/moving_mean"), report["case"]["moving_mean"], rtol=1e-6)

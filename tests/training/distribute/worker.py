@@ -153,12 +153,12 @@ def main() -> None:
 
         if mode == "ps":
             found["kl"] = kl_only(workers, networks.EXAMPLES)
-            found["case"] = case(workers, folder / "case")
+            found["case"] = case(workers, folder / f"case-{workers.rank}")
         elif part == "whole":
             found["kl"] = kl_only(workers, networks.EXAMPLES)
             found["kl of shard"] = kl_only(workers, networks.EXAMPLES // workers.size)
             found["noise free"] = noise_free(workers, folder / "uninterrupted", Watch())
-            found["case"] = case(workers, folder / "case")
+            found["case"] = case(workers, folder / f"case-{workers.rank}")
             found["steps until stopped"] = stopped(workers)
             found["warnings"] = equal_seeds(workers)
             if mode == "mpi":
