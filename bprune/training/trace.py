@@ -206,7 +206,7 @@ def _variables(concrete: Any, model: Any | None) -> list[Any]:
 def _components(variable: Any) -> tuple[Any, ...]:
     """What a distributed variable is made of, itself included: copies per device, or one on a parameter server."""
     values = getattr(variable, "values", None)
-    inner = getattr(variable, "_v", None)
+    inner = vars(variable).get("_v")  # not getattr, which a variable of several workers answers by an exchange
     parts = values if isinstance(values, tuple) else () if inner is None else _components(inner)
     return (variable, *parts)
 

@@ -114,11 +114,15 @@ def cluster_command(folder: Path, command: list[str], kinds: tuple[str, ...]) ->
 
 def mpi_job(folder: Path, *arguments: str) -> Job:
     """Run the worker under mpiexec, with two processes."""
+    return mpi_command(folder, [str(WORKER), *arguments])
+
+
+def mpi_command(folder: Path, command: list[str]) -> Job:
+    """Run a Python script under mpiexec, with two processes."""
     launcher, library = mpi_files()
-    command = [str(launcher), "-n", "2", *UNSEEN, sys.executable, str(WORKER), *arguments]
     begin = time.monotonic()
     done = subprocess.run(
-        command,
+        [str(launcher), "-n", "2", *UNSEEN, sys.executable, *command],
         env=environment(MPI4PY_LIBMPI=str(library)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
