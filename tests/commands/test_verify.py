@@ -189,7 +189,8 @@ def test_what_few_draws_never_show_is_not_told_as_a_number() -> None:
     from bprune.commands.verify import _detectable
     from bprune.inference.agreement import Detectable
 
-    every = "a shift by 0.5 standard deviations, a change of the standard deviation by 20% or a change of a correlation by 1"
+    every = "a shift by 0.5 standard deviations, "
+    every += "a change of the standard deviation by 20% or a change of a correlation by 1"
     assert _detectable(Detectable(0.5, 1.2, 1.0), " is found") == f"{every} is found"
     some = "a shift by 0.5 standard deviations is found ({} cannot be found with so few draws)"
     missed = "a change of the standard deviation or a change of a correlation"
