@@ -58,6 +58,37 @@ def test_callback_and_restore(folder: Path) -> None:
     assert (loc == 0.0).sum() == 6
 
 
+def test_distributed_training(folder: Path) -> None:
+    """One process, and batches of two in place of MPI and batches of a hundred."""
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+    import tf_keras
+
+    import bprune
+    from bprune.inference import Dataset
+    from bprune.training import BPruneCallback
+
+    block = next(block for block in BLOCKS if "workers.fit" in block)
+    for given, tiny in (('"mpi"', '"none"'), ("batch(100", "batch(2"), ("epochs=20", "epochs=1")):
+        assert given in block
+        block = block.replace(given, tiny)
+
+    def build(kl_weight: float) -> Any:
+        layer = tfp.layers.DenseFlipout(
+            3,
+            activation="softmax",
+            kernel_divergence_fn=lambda q, p, _: tfp.distributions.kl_divergence(q, p) * kl_weight,
+        )
+        return tf_keras.Sequential([tf_keras.Input((4,)), layer])
+
+    examples = tf.data.Dataset.from_tensor_slices((np.eye(4, dtype=np.float32), np.array([0, 1, 2, 0])))
+    loss = "sparse_categorical_crossentropy"
+    names = {"build": build, "examples": examples, "n_train": 4, "loss": loss, "BPruneCallback": BPruneCallback}
+    exec(compile(block, "README.md", "exec"), names)
+    with bprune.infer("runs/mine", Dataset(np.eye(4, dtype=np.float32), None, "mine"), mc_iters=2) as results:
+        assert [layer.weights for layer in results.layers] == [12]
+
+
 def test_the_printed_table_is_what_prune_prints(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from bprune.cli import run
 
