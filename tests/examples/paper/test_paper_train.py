@@ -14,7 +14,7 @@ import pytest
 from bprune import load_case
 from examples.paper import train
 from examples.paper.log import COLUMNS
-from examples.paper.networks import build
+from examples.paper.networks import INPUT_SHAPES, build
 from tests.examples.command_line import run_example, run_json
 from tests.examples.paper.tiny_data import write_npz
 
@@ -50,22 +50,27 @@ def rows_of(case: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-@pytest.mark.parametrize("model", LAYERS)
-def test_every_network_goes_through_all_commands(model: str, start: Any, tmp_path: Path) -> None:
-    case = start(model, tmp_path)
-    assert load_case(case).files.iteration.number == 2
+def check_commands(model: str, case: Path, folder: Path) -> None:
+    """The case goes through inspect, prune, infer and, where this is quick, verify."""
     content = run_json("inspect", "--case-dir", case)
-    assert [item["kind"].removesuffix("Flipout") for item in content["layers"]].count("Dense") >= 1
     assert len(content["layers"]) == LAYERS[model]
-    assert content["input"]["shape"][1:] == ([32, 32, 3] if is_colour(model) else content["input"]["shape"][1:])
-    pruned = tmp_path / "pruned"
+    assert {item["kind"] for item in content["layers"]} <= {"DenseFlipout", "Conv2DFlipout"}
+    assert content["input"]["shape"][1:] == list(INPUT_SHAPES[model])
+    pruned = folder / "pruned"
     counts = run_json("prune", "--case-dir", case, "--sparsity", "0.5", "--no-infer", "--out", pruned)
     assert counts["total"]["nonzeros"] == pytest.approx(counts["total"]["weights"] / 2, rel=0.01)
     quick = ("--case-dir", pruned, "--engine", "tensorflow")
-    inferred = run_json("infer", *quick, "--mc-iters", "2", "--out", tmp_path / "results.h5")
+    inferred = run_json("infer", *quick, "--mc-iters", "2", "--out", folder / "results.h5")
     assert inferred["examples"] == 4
     if not is_colour(model):  # tests/lowering verifies the others, with the same operations
         assert run_json("verify", *quick, "--mc-iters", "100", "--examples", "1")["holds"]
+
+
+@pytest.mark.parametrize("model", ["bnn_conv", "vgg16", "resnet18"])
+def test_every_network_goes_through_all_commands(model: str, start: Any, tmp_path: Path) -> None:
+    case = start(model, tmp_path)
+    assert load_case(case).files.iteration.number == 2
+    check_commands(model, case, tmp_path)
 
 
 def test_the_log_says_what_was_trained_and_goes_on_with_the_training(
@@ -94,6 +99,7 @@ def test_the_log_says_what_was_trained_and_goes_on_with_the_training(
     assert [item.number for item in load_case(case).files.iterations] == [2, 4, 6]
     assert rows_of(case)[:2] == rows
     assert [row["epoch"] for row in rows_of(case)] == ["1", "2", "3"]
+    check_commands("bnn_fc", case, tmp_path)
 
 
 def test_a_deterministic_network_as_a_user_runs_it(tmp_path: Path) -> None:
