@@ -63,10 +63,6 @@ class ClassBlocks:
             votes[block].reshape(-1)[first_of_row + draw.argmax(axis=-1)] += 1
         return ClassBlocks(tuple(counts), tuple(sums), tuple(entropy), tuple(votes))
 
-    def merge(self, other: ClassBlocks) -> ClassBlocks:
-        """The sums of these draws and the other's together."""
-        return ClassBlocks(*(_added(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)))
-
     def take(self, rows: AnyArray) -> ClassBlocks:
         """The sums of some examples."""
         return ClassBlocks(
@@ -130,22 +126,6 @@ class ValueBlocks:
                 likelihood[block] = np.logaddexp(likelihood[block], log_likelihood(offset))
         return ValueBlocks(tuple(counts), tuple(mean), tuple(squares), tuple(noise), tuple(likelihood))
 
-    def merge(self, other: ValueBlocks) -> ValueBlocks:
-        """The sums of these draws and the other's together."""
-        mean, squares = [], []
-        for number, (m, n) in enumerate(zip(self.draws, other.draws, strict=True)):
-            step, total = other.mean[number] - self.mean[number], max(m + n, 1)
-            mean.append(self.mean[number] + step * (n / total))
-            squares.append(self.squares[number] + other.squares[number] + np.square(step) * (m * n / total))
-        likelihood = zip(self.log_likelihood, other.log_likelihood, strict=True)
-        return ValueBlocks(
-            _added(self.draws, other.draws),
-            tuple(mean),
-            tuple(squares),
-            _added(self.scale_squares, other.scale_squares),
-            tuple(np.logaddexp(a, b) for a, b in likelihood),
-        )
-
     def take(self, rows: AnyArray) -> ValueBlocks:
         """The sums of some examples."""
         return ValueBlocks(
@@ -155,10 +135,6 @@ class ValueBlocks:
             _taken(self.scale_squares, rows),
             _taken(self.log_likelihood, rows),
         )
-
-
-def _added(a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
-    return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
 def _taken(values: tuple[Any, ...], rows: AnyArray) -> Any:

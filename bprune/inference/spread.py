@@ -2,9 +2,7 @@
 
 Draws are added one by one, so that the result is the same to the last bit however they come in chunks.
 
-Source: Welford (1962), "Note on a method for calculating corrected sums of squares and products"; for merging Chan,
-Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances", eq. 2.1, in terms
-of means.
+Source: Welford (1962), "Note on a method for calculating corrected sums of squares and products".
 """
 
 from __future__ import annotations
@@ -81,24 +79,6 @@ class Spread:
                 pair = np.add(values[index - 1], value, dtype=np.float64) / 2.0
                 pair_squares += np.square(pair - before) * ((count - 2) / count)
         return Spread(self.draws + len(values), mean, squares, pair_squares)
-
-    def merge(self, other: Spread) -> Spread:
-        """The spread of these draws and the other's together.
-
-        Raises:
-            UsageError: If the other draws are of another shape, or only one of the two is paired.
-        """
-        check_same(other.mean.shape, self.mean.shape)
-        if (self.pair_squares is None) != (other.pair_squares is None):
-            raise UsageError("antithetic pairs and independent draws cannot be merged")
-        draws = max(self.draws + other.draws, 1)
-        step = other.mean - self.mean
-        between = np.square(step) * (self.draws * other.draws / draws)
-        pair_squares = None
-        if self.pair_squares is not None and other.pair_squares is not None:
-            pair_squares = self.pair_squares + other.pair_squares + between / 2.0  # half as many pairs as draws
-        mean = self.mean + step * (other.draws / draws)
-        return Spread(self.draws + other.draws, mean, self.squares + other.squares + between, pair_squares)
 
     def deviations(self) -> tuple[Float64Array, Float64Array]:
         """Standard deviation of one draw, and standard error of the mean; both 0 where nothing repeats.

@@ -1,8 +1,8 @@
 """Running MC statistics: what is kept of the draws when the draws themselves are not kept.
 
-Some draws are reduced to a count, a mean and a sum of squared deviations, and two of these are merged (see `spread`),
-so that draws may arrive in chunks of any size, in any order and from any worker; antithetic pairs in whole pairs. The
-same is kept for 20 blocks of draws (see `blocks`), from which the errors of metrics of the whole data set follow.
+Draws are reduced to a count, a mean and a sum of squared deviations (see `spread`), one by one in the order of their
+numbers, so that they may arrive in chunks of any size; antithetic pairs in whole pairs. The same is kept for 20 blocks
+of draws (see `blocks`), from which the errors of metrics of the whole data set follow.
 Everything is float64 until `summary`.
 """
 
@@ -134,14 +134,6 @@ class ClassificationMoments:
         paired = self.spread.pair_squares is not None
         return ClassificationMoments(spread, self.blocks.update(draws.values, entropies, number, paired=paired))
 
-    def merge(self, other: ClassificationMoments) -> ClassificationMoments:
-        """The statistics of these draws and the other's together.
-
-        Raises:
-            UsageError: If the other statistics are of other examples or classes, or only one of the two is paired.
-        """
-        return ClassificationMoments(self.spread.merge(other.spread), self.blocks.merge(other.blocks))
-
     def take(self, rows: AnyArray) -> ClassificationMoments:
         """The statistics of some examples, `[row]`."""
         return ClassificationMoments(self.spread.take(rows), self.blocks.take(rows))
@@ -219,19 +211,6 @@ class RegressionMoments:
         made = RegressionMoments(spread, blocks, scale is not None, log_likelihood is not None)
         self._check(made)
         return made
-
-    def merge(self, other: RegressionMoments) -> RegressionMoments:
-        """The statistics of these draws and the other's together.
-
-        Raises:
-            UsageError: If the other statistics are of other examples or outputs, or if one of the two has a scale,
-                targets or pairs and the other has not.
-        """
-        spread = self.spread.merge(other.spread)
-        if not self.spread.draws or not other.spread.draws:
-            return self if self.spread.draws else other
-        self._check(other)
-        return RegressionMoments(spread, self.blocks.merge(other.blocks), self.has_scale, self.has_likelihood)
 
     def _check(self, other: RegressionMoments) -> None:
         """Refuse to mix draws that know more with draws that know less."""
