@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +88,11 @@ class CasesChoice(ReadingChoice):
         cases = [self.read(folder, self.checkpoint) for folder in self.case_dirs]
         check_members(cases)
         return cases
+
+    @staticmethod
+    def results(cases: Sequence[Case]) -> Path:
+        """Where results go unless the user says so."""
+        return Path(f"{cases[0].name if len(cases) == 1 else 'ensemble'}-results.h5")
 
 
 @dataclass(frozen=True)
@@ -288,6 +293,11 @@ class RunChoice:
         """Draws per example; the most of them where their number is not fixed."""
         stopping = self.stopping()
         return self.mc_iters if stopping is None else stopping.max_mc_iters
+
+    @property
+    def keep_draws(self) -> bool | None:
+        """Whether draws are stored; None where nothing was said."""
+        return None if self.draws is None else self.draws == "all"
 
     @property
     def told_draws(self) -> str:

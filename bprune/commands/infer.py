@@ -71,7 +71,7 @@ def command(
 
         cases = choice.load()
         networks = choose(cases, pruning, data, tell)
-        target = out if out is not None else Path(f"{cases[0].name if len(cases) == 1 else 'ensemble'}-results.h5")
+        target = out if out is not None else choice.results(cases)
         ood_target = target.with_name(f"{target.stem}-ood{target.suffix}")
         if ood_data is not None:
             _check_ood(cases[0], ood_target, overwrite=run.overwrite)

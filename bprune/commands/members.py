@@ -1,4 +1,4 @@
-"""Running one network, or the members of an ensemble, into a results file, as the options of a command say."""
+"""One network, or the members of an ensemble, and their run into a results file, as the options of a command say."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bprune.case import Case
 from bprune.commands.choices import DataChoice, RuleChoice, RunChoice
 from bprune.commands.output import Output
 from bprune.errors import BPruneError
+from bprune.inference.data import Dataset
 from bprune.inference.share import begin
 from bprune.pages import release_program_pages
 from bprune.posterior import Network, read_network
@@ -21,9 +22,10 @@ from bprune.results import Results
 from bprune.results.ensemble import check_outputs, ensemble_run
 from bprune.results.members import member_seed
 from bprune.results.record import Member, new_run, record_draws
+from bprune.results.schema import RunRecord
 from bprune.scale import Workers
 
-__all__ = ["Chosen", "choose", "record"]
+__all__ = ["Chosen", "choose", "prepare", "read", "record"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,45 @@ def naming(case: Case, cases: Sequence[Case]) -> Iterator[None]:
         raise
 
 
+def prepare(run: RunChoice, networks: Sequence[Chosen], tell: Output) -> tuple[list[Member], RunRecord]:
+    """The engine of each network, and what a results file says of all.
+
+    Args:
+        run: How to run.
+        networks: One network, or the members of an ensemble.
+        tell: What is told meanwhile.
+    """
+    members, runs = [], []
+    for number, item in enumerate(networks):
+        seed = member_seed(run.seed, number)
+        with naming(item.case, [other.case for other in networks]):
+            prepared = run.prepare(item.case, item.network, item.masks, tell, seed=seed)
+        members.append(Member(item.network, prepared))
+        runs.append(
+            new_run(
+                item.case,
+                prepared,
+                mc_iters=run.most_draws,
+                seed=seed,
+                rule=item.rule,
+                command=" ".join(["bprune", *sys.argv[1:]]),
+                antithetic=run.antithetic,
+                stopping=run.stopping(),
+            )
+        )
+    outputs = [member.prepared.engine.output_size for member in members]
+    check_outputs([item.case for item in networks], outputs)
+    return members, ensemble_run(runs)
+
+
+def read(data: DataChoice, members: Sequence[Member], tell: Output) -> Dataset:
+    """The data, in the shape that the networks take."""
+    dataset = data.read(members[0].case, members[0].prepared.engine)
+    for note in dataset.notes:
+        tell.assumption(note)
+    return dataset
+
+
 def record(
     run: RunChoice,
     networks: Sequence[Chosen],
@@ -93,34 +134,11 @@ def record(
     """
     if workers is not None and run.engine != "graph":  # which is refused
         workers.begin(begin)
-    stopping, cases = run.stopping(), [item.case for item in networks]
-    members, runs = [], []
-    for number, item in enumerate(networks):
-        seed = member_seed(run.seed, number)
-        with naming(item.case, cases):
-            prepared = run.prepare(item.case, item.network, item.masks, tell, seed=seed)
-        members.append(Member(item.network, prepared))
-        runs.append(
-            new_run(
-                item.case,
-                prepared,
-                mc_iters=run.most_draws,
-                seed=seed,
-                rule=item.rule,
-                command=" ".join(["bprune", *sys.argv[1:]]),
-                antithetic=run.antithetic,
-                stopping=stopping,
-            )
-        )
-    engines = [member.prepared.engine for member in members]
-    check_outputs(cases, [engine.output_size for engine in engines])
-    dataset = data.read(cases[0], engines[0])
-    for note in dataset.notes:
-        tell.assumption(note)
+    members, whole = prepare(run, networks, tell)
+    dataset, stopping = read(data, members, tell), run.stopping()
     if stopping is not None and run.draws is None:
         tell.notice("The number of draws differs between examples; the summary alone is stored.")
     release_program_pages()  # of TensorFlow, which has read and checked the networks
-    whole = ensemble_run(runs)
     with tell.progress(f"{whole.case}: {run.told_draws}") as progress:
         return record_draws(
             members,
@@ -128,7 +146,7 @@ def record(
             out,
             whole,
             stopping=stopping,
-            keep_draws=None if run.draws is None else run.draws == "all",
+            keep_draws=run.keep_draws,
             batch_size=run.batch_size,
             workers=workers,
             overwrite=run.overwrite,

@@ -14,7 +14,7 @@ from bprune.inference.data import Dataset
 from bprune.inference.dispatch import merge
 from bprune.inference.kept import KeptSummaries
 from bprune.inference.predict import predictions_of
-from bprune.inference.progress import Progress, no_progress
+from bprune.inference.progress import Progress, no_progress, parts_of
 from bprune.inference.recipe import unpack_masks
 from bprune.inference.share import Done
 from bprune.jobs.plan import Plan, Unit, read_plan
@@ -29,6 +29,7 @@ from bprune.metrics import Predictions
 from bprune.posterior.recognise import read_network
 from bprune.pruning.counts import count_layers, count_total
 from bprune.pruning.threshold import Rule
+from bprune.results.members import MemberRecord
 from bprune.results.read import Results, open_results
 from bprune.results.record import Member, open_writer
 from bprune.results.schema import RunRecord
@@ -94,20 +95,23 @@ class _Parts:
 
 
 def _infer(
-    plan: Plan, parts: _Parts, prepared: Prepared, data: Dataset, out: Path, overwrite: bool, progress: Progress
+    plan: Plan, parts: _Parts, first: Prepared, data: Dataset, out: Path, overwrite: bool, progress: Progress
 ) -> Results:
-    record, case = _run_record(plan.about), prepared.origin.case
-    shares = [unit.share for unit in parts.units(0)]
-    with open_writer([Member(read_network(case), prepared)], data, out, record, plan.amount, overwrite) as writer:
-        done = parts.done(prepared, 0)
-        merge(shares, done, data.labels, case.task, plan.amount, sink=writer, progress=progress)
+    networks = [first, *(recipe.prepare() for recipe in plan.recipes[1:])]
+    members, task = [Member(read_network(item.origin.case), item) for item in networks], first.origin.case.task
+    with open_writer(members, data, out, _run_record(plan.about), plan.amount, overwrite) as writer:
+        for number, tell in enumerate(parts_of(progress, len(members))):
+            shares = [unit.share for unit in parts.units(number)]
+            done, sink = parts.done(networks[number], number), writer.of_member(number)
+            merge(shares, done, data.labels, task, plan.amount, sink=sink, progress=tell)
         writer.finish(parts.seconds)
     return open_results(out)
 
 
 def _run_record(about: Mapping[str, Any]) -> RunRecord:
     try:
-        return RunRecord(**about["run"])
+        members = tuple(MemberRecord(**item) for item in about["run"]["members"])
+        return RunRecord(**{**about["run"], "members": members})
     except (LookupError, TypeError, ValueError) as error:
         raise DamagedFileError(f"the plan's record of the run is damaged: {error}", hint="Plan again.") from error
 

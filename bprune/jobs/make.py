@@ -25,7 +25,7 @@ __all__ = ["plan_infer", "plan_sweep"]
 
 
 def plan_infer(
-    prepared: Prepared,
+    members: Sequence[Prepared],
     data: Dataset,
     source: DataSource,
     amount: Amount,
@@ -37,30 +37,38 @@ def plan_infer(
     """The plan of an inference run.
 
     Args:
-        prepared: The engine.
+        members: The engine of the network, or those of an ensemble's members, in the order of the record.
         data: The examples.
         source: Where they come from.
-        amount: How many draws.
+        amount: How many draws, of each member.
         record: What the results file says of the run.
         out: The results file.
         tasks: How many tasks there may be; there are fewer where the work cannot be divided so far.
 
     Raises:
-        UsageError: If there is no task, or the noise of the engine cannot be divided.
+        UsageError: If there is no task, the noise of an engine cannot be divided, or members have to draw together.
     """
     _check_tasks(tasks)
-    check_divisible(prepared)
-    amount.blocks(prepared.engine, len(data))
-    recipe = Recipe.of(prepared.origin, len(data), engine=prepared.engine, paired=amount.paired)
-    shares = shares_of(prepared.engine, len(data), amount, workers=tasks, most=tasks)
+    if len(members) > 1 and amount.stopping is not None:
+        raise UsageError(
+            "the members of an ensemble draw an example together until it is settled, which tasks cannot do",
+            hint="Give --mc-iters a number, or use bprune infer with --workers, --mpi or --dask.",
+        )
+    recipes, units, parts = [], [], max(1, tasks // len(members))
+    for number, member in enumerate(members):
+        check_divisible(member)
+        amount.blocks(member.engine, len(data))
+        recipes.append(Recipe.of(member.origin, len(data), engine=member.engine, paired=amount.paired))
+        shares = shares_of(member.engine, len(data), amount, workers=parts, most=parts)
+        units.append([Unit(number, share) for share in shares])
     return Plan(
         "infer",
         str(out.absolute()),
-        (recipe,),
+        tuple(recipes),
         amount,
         source.of(data),
-        tuple((Unit(0, share),) for share in shares),
-        {"run": asdict(record), "task": prepared.origin.case.task.value},
+        _grouped(units, tasks),
+        {"run": asdict(record), "task": members[0].origin.case.task.value},
     )
 
 

@@ -37,6 +37,8 @@ from bprune.judgement.sweep import Sweep
 from bprune.posterior import read_network
 from bprune.pruning import Rule, choose_masks
 from bprune.results import Results
+from bprune.results.ensemble import ensemble_run
+from bprune.results.members import member_seed
 from bprune.results.record import new_run
 
 
@@ -57,17 +59,20 @@ def case(samples: Path, tmp_path: Path) -> Path:
     return tmp_path / "digits"
 
 
-def infer_plan(case: Path, out: Path, tasks: int, amount: Amount | None = None, **options: Any) -> Plan:
+def infer_plan(
+    case: Path, out: Path, tasks: int, amount: Amount | None = None, others: tuple[Path, ...] = (), **options: Any
+) -> Plan:
     amount = amount or Amount(8, stored=True)
-    loaded = load_case(case)
-    network, rule = read_network(loaded), Rule(threshold=1.0)
-    prepared = prepare_draws(loaded, network, choose_masks(network, rule), Draws(8, 5, **options))
-    source = DataSource(examples=100)
-    record = new_run(
-        loaded, prepared, mc_iters=amount.mc_iters, seed=5, rule=rule, command="planned", stopping=amount.stopping
-    )
-    data = source.read(loaded, prepared.engine)
-    return plan_infer(prepared, data, source, amount, record, out, tasks=tasks)
+    rule, source, members, runs = Rule(threshold=1.0), DataSource(examples=100), [], []
+    for number, place in enumerate((case, *others)):
+        loaded, seed = load_case(place), member_seed(5, number)
+        network = read_network(loaded)
+        member = prepare_draws(loaded, network, choose_masks(network, rule), Draws(8, seed, **options))
+        common: dict[str, Any] = {"mc_iters": amount.mc_iters, "rule": rule, "stopping": amount.stopping}
+        members.append(member)
+        runs.append(new_run(loaded, member, seed=seed, command="planned", **common))
+    data = source.read(members[0].origin.case, members[0].engine)
+    return plan_infer(members, data, source, amount, ensemble_run(runs), out, tasks=tasks)
 
 
 def planned(case: Path, folder: Path, tasks: int, **options: Any) -> Path:
@@ -77,10 +82,11 @@ def planned(case: Path, folder: Path, tasks: int, **options: Any) -> Path:
     return path
 
 
-def serial_digest(case: Path, folder: Path, **options: Any) -> str:
+def serial_digest(case: Path, folder: Path, others: tuple[Path, ...] = (), **options: Any) -> str:
     with np.load(case / "heldout.npz", allow_pickle=False) as held:
         data = Dataset(held["x"][:100], held["y"][:100], "first")
-    with bprune.infer(case, data, folder / "serial.h5", seed=5, threshold=1.0, overwrite=True, **options) as results:
+    options = {"seed": 5, "threshold": 1.0, "overwrite": True, **options}
+    with bprune.infer([case, *others], data, folder / "serial.h5", **options) as results:
         return results.digest()
 
 
@@ -104,6 +110,22 @@ def test_shuffled_tasks_one_of_them_twice_give_the_serial_results(case: Path, tm
     assert missing_tasks(path) == ()
     assert collected_digest(path) == serial_digest(case, tmp_path, mc_iters=8)
     assert sum(1 for _ in (tmp_path / "plan.tasks").iterdir()) == count
+
+
+@pytest.mark.parametrize("tasks", [1, 6])
+def test_members_of_an_ensemble_are_planned(case: Path, samples: Path, tmp_path: Path, tasks: int) -> None:
+    path, others = planned(case, tmp_path, tasks, others=(samples / "digits_conv",)), (samples / "digits_conv",)
+    count = len(read_plan(path).tasks)
+    assert count == tasks
+    assert {unit.member for unit in read_plan(path).units} == {0, 1}
+    for index in reversed(range(count)):
+        run_task(path, index)
+    assert collected_digest(path) == serial_digest(case, tmp_path, others=others, mc_iters=8)
+
+
+def test_members_that_draw_together_are_not_planned(case: Path, samples: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="draw an example together"):
+        infer_plan(case, tmp_path / "a.h5", 2, Amount(64, Stopping(64)), others=(samples / "digits_conv",))
 
 
 def test_settled_examples_are_planned(case: Path, tmp_path: Path) -> None:
