@@ -72,7 +72,8 @@ def test_draws_are_not_kept_in_memory(samples: Path, tmp_path: Path) -> None:
     first, none, planted, stored = (json.loads(line) for line in done.stderr.splitlines() if line.startswith("{"))
     assert none["own"] < first["own"] + 40.0
     assert planted["own"] > none["own"] + 80.0
-    assert first["peak"] < 700.0
+    assert none["own"] < 700.0
+    assert first["peak"] < 850.0, "kernels may be compiled in the first run"
     assert stored["peak"] < 1500.0
     with h5py.File(tmp_path / "all.h5") as file:
         draws, inputs = file["posterior_predictive/probabilities"], file["constant_data/x"]
