@@ -23,6 +23,8 @@ print([finder for finder in sys.meta_path if type(finder).__module__ == "bprune.
 before = resident() if sys.platform == "linux" else 0
 total = float(tf.reduce_sum(tf.ones([3, 4])))
 import keras
+
+pytestmark = pytest.mark.xdist_group("start")  # its fixtures are made once
 print(total, tf.keras.layers.Dense is keras.layers.Dense, before)
 """
 

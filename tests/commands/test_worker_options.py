@@ -16,6 +16,8 @@ from bprune import open_results
 from bprune.cli import run
 from tests.training.distribute.jobs import environment, mpi_files
 
+pytestmark = pytest.mark.xdist_group("worker_options")  # its fixtures are made once
+
 OPTIONS = ["--mc-iters", "20", "--examples", "90", "--antithetic", "--sparsity", "0.5"]
 
 

@@ -19,6 +19,8 @@ from examples.random_features import Design, build
 from tests.examples.command_line import ROOT, run_json
 from tests.training.distribute.jobs import cluster_command
 
+pytestmark = pytest.mark.xdist_group("dgp")  # its fixtures are made once
+
 LAYERS = ("omega_1/kernel", "gp_1/kernel", "omega_2/kernel", "gp_2/kernel")
 DESIGN = Design(features=7, gps=3, share=0.01)
 INPUTS = np.linspace(-2.0, 2.0, 4 * 5, dtype=np.float32).reshape(4, 5)
