@@ -9,6 +9,8 @@ import pytest
 
 from bprune.pages import _unchanged
 
+pytestmark = pytest.mark.xdist_group("start")  # its fixtures are made once
+
 _START = """
 import sys
 from bprune.start import start_tensorflow
@@ -23,8 +25,6 @@ print([finder for finder in sys.meta_path if type(finder).__module__ == "bprune.
 before = resident() if sys.platform == "linux" else 0
 total = float(tf.reduce_sum(tf.ones([3, 4])))
 import keras
-
-pytestmark = pytest.mark.xdist_group("start")  # its fixtures are made once
 print(total, tf.keras.layers.Dense is keras.layers.Dense, before)
 """
 

@@ -38,7 +38,7 @@ def test_record_counts_and_names_the_source(mixed_case: Path, tmp_path: Path) ->
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_users_own_model_restores_it(mixed_case: Path, tmp_path: Path) -> None:
-    """TFP's sampled kernels are below 1e-6 where pruned, and unchanged elsewhere."""
+    """TFP's sampled kernels have scales of 1.2e-7 where pruned (33 of them is less than 1e-12 likely for a Laplace)."""
     import tensorflow as tf
 
     prune(mixed_case, tmp_path / "out", sparsity=0.8, allow_empty_layers=True)
@@ -51,7 +51,7 @@ def test_the_users_own_model_restores_it(mixed_case: Path, tmp_path: Path) -> No
         distribution = layer.kernel_posterior if posterior.part == "kernel" else layer.bias_posterior
         samples = distribution.sample(20, seed=1).numpy()
         assert (~posterior.mask).any()
-        assert np.abs(samples[:, ~posterior.mask]).max() < 1e-6
+        assert np.abs(samples[:, ~posterior.mask]).max() < 4e-6
         assert np.abs(samples[:, posterior.mask]).min(axis=0).max(initial=0.0) > 0.0 or not posterior.mask.any()
         np.testing.assert_array_equal(
             np.asarray(distribution.distribution.loc if posterior.family.name == "Normal" else posterior.loc)[
